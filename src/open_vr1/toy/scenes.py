@@ -1,0 +1,206 @@
+"""Pictures with questions whose answers need looking: counting, comparing, reading a bar chart, measuring a rectangle.
+
+A scene is data; `draw` paints it and `ask` words a question about it, with the facts a chain of thought may state. Cells,
+bars and grid units are sized so that a picture is 84 x 84 pixels: nine visual tokens of Qwen2.5-VL.
+"""
+
+import random
+from dataclasses import dataclass, field
+
+from PIL import Image, ImageDraw
+
+SIDE = 84
+CELL = SIDE // 3
+UNIT = 12
+COLOURS = {
+    "red": (214, 39, 40),
+    "green": (44, 160, 44),
+    "blue": (31, 119, 230),
+    "yellow": (240, 200, 20),
+    "purple": (148, 60, 190),
+}
+SHAPES = ("circle", "square", "triangle")
+ROWS = ("top", "middle", "bottom")
+KINDS = ("count", "compare", "bars", "rectangle")
+LEVELS = (1, 2, 3)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is in one picture. `items` are (row, column, shape, colour), (colour, height) or (x, y, width, height, colour)."""
+
+    kind: str
+    level: int
+    items: tuple
+    jitter: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass
+class Question:
+    """A question about a scene and the true sentences that lead to its answer: `look` and `work`, or `again` in short."""
+
+    text: str
+    answer: str
+    look: str
+    work: str
+    again: str
+    choices: list[str] = field(default_factory=list)
+
+    @property
+    def solution(self) -> str:
+        """The letter of the right choice, or the answer itself when the question is open."""
+        return chr(ord("A") + self.choices.index(self.answer)) if self.choices else self.answer
+
+
+def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
+    """A random scene; the level sets how much there is to see."""
+    if kind in ("count", "compare"):
+        cells = rng.sample([(row, column) for row in range(3) for column in range(3)], 2 * level + rng.randint(0, 1))
+        # Two or three colours, so that a question about one of them is rarely answered by zero.
+        colours = rng.sample(list(COLOURS), 2 if level < 3 else 3)
+        items = tuple((*cell, rng.choice(SHAPES), rng.choice(colours)) for cell in sorted(cells))
+        jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
+        return Scene(kind, level, items, jitter)
+    if kind == "bars":
+        colours = rng.sample(list(COLOURS), level + 1)
+        return Scene(kind, level, tuple((colour, rng.randint(1, 6)) for colour in colours))
+    longest = 2 * level
+    width, height = rng.randint(1, longest), rng.randint(1, longest)
+    x, y = rng.randint(0, 6 - width), rng.randint(0, 6 - height)
+    return Scene("rectangle", level, ((x, y, width, height, rng.choice(list(COLOURS))),))
+
+
+def draw(scene: Scene) -> Image.Image:
+    image = Image.new("RGB", (SIDE, SIDE), "white")
+    pen = ImageDraw.Draw(image)
+    if scene.kind == "bars":
+        _draw_bars(pen, scene)
+    elif scene.kind == "rectangle":
+        _draw_rectangle(pen, scene)
+    else:
+        _draw_shapes(pen, scene)
+    return image
+
+
+def _draw_shapes(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+    for (row, column, shape, colour), (dx, dy) in zip(scene.items, scene.jitter, strict=True):
+        left, top = column * CELL + 5 + dx, row * CELL + 5 + dy
+        box = (left, top, left + 18, top + 18)
+        if shape == "circle":
+            pen.ellipse(box, fill=COLOURS[colour])
+        elif shape == "square":
+            pen.rectangle(box, fill=COLOURS[colour])
+        else:
+            pen.polygon([(left + 9, top), (left, top + 18), (left + 18, top + 18)], fill=COLOURS[colour])
+
+
+def _draw_bars(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+    base = SIDE - 6
+    for height in range(7):
+        pen.line([(0, base - height * UNIT), (SIDE, base - height * UNIT)], fill=(215, 215, 215))
+    for i, (colour, height) in enumerate(scene.items):
+        left = 3 + i * 20
+        pen.rectangle((left, base - height * UNIT, left + 16, base), fill=COLOURS[colour])
+
+
+def _draw_rectangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+    ((x, y, width, height, colour),) = scene.items
+    origin = 6
+    for i in range(7):
+        at = origin + i * UNIT
+        pen.line([(at, origin), (at, SIDE - 6)], fill=(215, 215, 215))
+        pen.line([(origin, at), (SIDE - 6, at)], fill=(215, 215, 215))
+    left, top = origin + x * UNIT, origin + y * UNIT
+    pen.rectangle((left, top, left + width * UNIT, top + height * UNIT), fill=COLOURS[colour])
+
+
+def ask(scene: Scene, rng: random.Random) -> Question:
+    """A question about the scene; about half of those with a natural set of wrong answers are multiple choice."""
+    question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[scene.kind](
+        scene, rng
+    )
+    if not question.choices and rng.random() < 0.4:
+        question.choices = _near_numbers(int(question.answer), rng)
+    return question
+
+
+def _near_numbers(answer: int, rng: random.Random) -> list[str]:
+    # The range is drawn first so that the answer's place among its neighbours gives nothing away.
+    lowest = max(0, answer - rng.randint(0, 3))
+    return [str(lowest + i) for i in range(4)]
+
+
+def _rows(scene: Scene) -> list[list[tuple[str, str]]]:
+    return [[(colour, shape) for row, _, shape, colour in scene.items if row == i] for i in range(3)]
+
+
+def _list_rows(scene: Scene) -> str:
+    lines = [", ".join(f"{colour} {shape}" for colour, shape in row) or "none" for row in _rows(scene)]
+    return " ".join(f"{name.capitalize()}: {line}." for name, line in zip(ROWS, lines, strict=True))
+
+
+def _tally(scene: Scene, match) -> tuple[int, str]:
+    counts = [sum(match(colour, shape) for colour, shape in row) for row in _rows(scene)]
+    again = ", ".join(f"{name} {count}" for name, count in zip(ROWS, counts, strict=True))
+    return sum(counts), f"{' + '.join(map(str, counts))} = {sum(counts)}", f"{again}, so {sum(counts)}."
+
+
+def _ask_count(scene: Scene, rng: random.Random) -> Question:
+    _, _, shape, colour = rng.choice(scene.items)
+    by_shape = {"noun": f"{shape}s", "match": lambda c, s: s == shape}
+    by_colour = {"noun": f"{colour} shapes", "match": lambda c, s: c == colour}
+    by_both = {"noun": f"{colour} {shape}s", "match": lambda c, s: (c, s) == (colour, shape)}
+    asked = rng.choice([by_shape, by_colour, by_both])
+    total, tally, again = _tally(scene, asked["match"])
+    return Question(
+        text=f"How many {asked['noun']} are there?",
+        answer=str(total),
+        look=_list_rows(scene),
+        work=f"{asked['noun']}: {tally}.",
+        again=again,
+    )
+
+
+def _ask_compare(scene: Scene, rng: random.Random) -> Question:
+    one, other = rng.sample(SHAPES, 2)
+    first, first_tally, _ = _tally(scene, lambda c, s: s == one)
+    second, second_tally, _ = _tally(scene, lambda c, s: s == other)
+    same = "the same number"
+    answer = same if first == second else f"{one}s" if first > second else f"{other}s"
+    return Question(
+        text=f"Are there more {one}s or {other}s?",
+        answer=answer,
+        look=_list_rows(scene),
+        work=f"{one}s: {first_tally}. {other}s: {second_tally}.",
+        again=f"{first} {one}s and {second} {other}s.",
+        choices=[f"{one}s", f"{other}s", same],
+    )
+
+
+def _ask_bars(scene: Scene, rng: random.Random) -> Question:
+    heights = dict(scene.items)
+    one, other = rng.sample(list(heights), 2)
+    look = ", ".join(f"{colour} {height}" for colour, height in scene.items).capitalize() + "."
+    seen = f"{one} {heights[one]}, {other} {heights[other]}"
+    form = rng.choice(["height", "sum", "difference"])
+    if form == "height":
+        text, answer, work, seen = f"How high is the {one} bar?", heights[one], str(heights[one]), f"{one} {heights[one]}"
+    elif form == "sum":
+        text, answer = f"How high are the {one} bar and the {other} bar together?", heights[one] + heights[other]
+        work = f"{heights[one]} + {heights[other]} = {answer}"
+    else:
+        text = f"How far apart in height are the {one} bar and the {other} bar?"
+        high, low = sorted([heights[one], heights[other]], reverse=True)
+        answer, work = high - low, f"{high} - {low} = {high - low}"
+    return Question(text, str(answer), look, f"{work}.", f"{seen}, so {answer}.")
+
+
+def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
+    ((_, _, width, height, colour),) = scene.items
+    look = f"The {colour} rectangle is {width} wide and {height} high."
+    if rng.random() < 0.5:
+        text, answer, work = f"What is the area of the {colour} rectangle?", width * height, f"{width} x {height}"
+    else:
+        text, answer = f"What is the perimeter of the {colour} rectangle?", 2 * (width + height)
+        work = f"2 x {width + height}"
+    return Question(text, str(answer), look, f"{work} = {answer}.", f"{width} wide, {height} high, so {answer}.")

@@ -1,0 +1,85 @@
+"""The toy world's rows: pictures, questions, answers and chains of thought, in any number, from a seed.
+
+    python -m open_vr1.toy.world --output_dir outputs/toy --rows 200
+
+A picture belongs to exactly one of train, validation and test, decided by a hash of its pixels: the splits of any two
+datasets, of whatever size and seed, never share a picture.
+"""
+
+import hashlib
+import io
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+from datasets import Dataset, Features, Image, List, Value
+
+from open_vr1.toy.chains import draw_revisions, overthink
+from open_vr1.toy.scenes import KINDS, LEVELS, ask, draw, make_scene
+
+SPLITS = ("train", "validation", "test")
+FEATURES = Features(
+    {
+        "id": Value("string"),
+        "images": List(Image()),
+        "question": Value("string"),
+        "choices": List(Value("string")),
+        "answer": Value("string"),
+        "thinking": Value("string"),
+        "kind": Value("string"),
+        "level": Value("int32"),
+    }
+)
+
+
+def split_of(pixels: bytes) -> str:
+    """The split a picture belongs to: a tenth each for validation and test."""
+    slot = hashlib.sha256(pixels).digest()[0] % 10
+    return {0: "test", 1: "validation"}.get(slot, "train")
+
+
+def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterator[dict]:
+    """
+    Rows of one split.
+
+    Args:
+        split (`str`):
+            `"train"`, `"validation"` or `"test"`.
+        count (`int`):
+            How many rows.
+        seed (`int`):
+            Same seed, same rows.
+        overthinking (`float`, *optional*, defaults to `2.0`):
+            Mean number of needless revisions in a chain of thought of medium difficulty; 0 gives the shortest true chains.
+    """
+    rng = random.Random(f"{split}-{seed}")
+    made = 0
+    while made < count:
+        kind, level = KINDS[made % len(KINDS)], rng.choice(LEVELS)
+        scene = make_scene(kind, level, rng)
+        picture = draw(scene)
+        if split_of(picture.tobytes()) != split:
+            continue
+        question = ask(scene, rng)
+        revisions = draw_revisions(overthinking, level, rng)
+        encoded = io.BytesIO()
+        picture.save(encoded, format="PNG")
+        yield {
+            "id": f"{split}-{seed}-{made:06d}",
+            "images": [{"bytes": encoded.getvalue(), "path": f"{split}-{made:06d}.png"}],
+            "question": question.text,
+            "choices": question.choices,
+            "answer": question.solution,
+            "thinking": overthink(question, revisions, rng),
+            "kind": kind,
+            "level": level,
+        }
+        made += 1
+
+
+def write(path: Path, seed: int = 0, overthinking: float = 2.0, **counts: int) -> None:
+    """Write `<split>.parquet` for every split that has a count, e.g. `write(path, train=4000, validation=200)`."""
+    Path(path).mkdir(parents=True, exist_ok=True)
+    for split, count in counts.items():
+        table = Dataset.from_list(list(rows(split, count, seed, overthinking)), features=FEATURES)
+        table.to_parquet(Path(path) / f"{split}.parquet")
