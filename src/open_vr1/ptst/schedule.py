@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from itertools import accumulate
-from typing import Any
+from typing import Any, NoReturn
 
 from open_vr1.errors import UserError
 
@@ -135,11 +135,16 @@ class Schedule:
         if steps_per_generation is None and v["generation_batch_size"] is not None:
             rows = v["per_device_train_batch_size"] * world_size
             if v["generation_batch_size"] % rows:
+                groups = math.lcm(*(stage.num_generations for stage in self.stages))
+                accumulation, iterations = v["gradient_accumulation_steps"], v["num_iterations"]
                 self._refuse(
                     "generation_batch_size",
                     v["generation_batch_size"],
                     f"is not a multiple of per_device_train_batch_size x processes = {rows}",
-                    lambda n: n % rows == 0,
+                    lambda n: (
+                        n % math.lcm(rows, groups) == 0
+                        and all(s.steps % _cycle_steps(accumulation, n // rows, iterations) == 0 for s in self.stages)
+                    ),
                 )
             steps_per_generation = v["generation_batch_size"] // rows
         self.check_batch(
@@ -210,8 +215,7 @@ class Schedule:
             )
             self._refuse("per_device_train_batch_size", rows, reason, fits)
 
-        cycle = steps_per_generation * num_iterations
-        unit = cycle // math.gcd(cycle, gradient_accumulation_steps)
+        unit = _cycle_steps(gradient_accumulation_steps, steps_per_generation, num_iterations)
         for i, stage in enumerate(self.stages):
             if stage.steps % unit:
                 self._refuse(
@@ -263,7 +267,9 @@ class Schedule:
                     "max_completion_length in every stage; remove it"
                 )
 
-    def _refuse(self, key: str, value: Any, reason: str, valid: Callable[[int], bool], start: int | None = None):
+    def _refuse(
+        self, key: str, value: Any, reason: str, valid: Callable[[int], bool], start: int | None = None
+    ) -> NoReturn:
         nearest = _nearest(valid, value if start is None else start)
         raise UserError(f"{self.source}: {key}: {value} {reason}; nearest valid values: {_listed(nearest)}")
 
@@ -289,6 +295,12 @@ def _stage(row: Any, where: str) -> Stage:
 
 def _example() -> str:
     return "{max_completion_length: 4096, num_generations: 16, steps: 100}"
+
+
+def _cycle_steps(gradient_accumulation_steps: int, steps_per_generation: int, num_iterations: int) -> int:
+    """The fewest optimizer steps after which a generation batch and a step end together."""
+    cycle = steps_per_generation * num_iterations
+    return cycle // math.gcd(cycle, gradient_accumulation_steps)
 
 
 def _nearest(valid: Callable[[int], bool], value: int) -> list[int]:

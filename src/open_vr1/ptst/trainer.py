@@ -27,9 +27,10 @@ from open_vr1.errors import UserError
 from open_vr1.ptst.callback import PTSTCallback, set_max_completion_length
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
+from open_vr1.resume import ResumableTrainer
 
 
-class PTSTTrainer(GRPOTrainer):
+class PTSTTrainer(ResumableTrainer, GRPOTrainer):
     """
     Args:
         schedule (`Schedule`):
