@@ -20,7 +20,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 
 class ResumableTrainer(Trainer):
-    """Loads full-model checkpoints the way `from_pretrained` does."""
+    """Loads full-model checkpoints the way `from_pretrained` does, and ends each checkpoint with its trainer state."""
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         target = self.model if model is None else model
@@ -30,6 +30,11 @@ class ResumableTrainer(Trainer):
             return
         saved = type(target).from_pretrained(resume_from_checkpoint, dtype=target.dtype)
         target.load_state_dict(saved.state_dict())
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # The main process writes the trainer state next: then every process's part of the checkpoint is there.
+        self.accelerator.wait_for_everyone()
 
 
 def last_checkpoint(output_dir: str | Path) -> str | None:

@@ -69,8 +69,8 @@ def make_trainer(
     output_dir: Path,
     stages: list[dict],
     num_rows: int = 5,
+    pictures: int = 1,
     constant: str = "prompts",
-    model: Any = None,
     callbacks: list | None = None,
     trainer_kwargs: dict | None = None,
     **config: Any,
@@ -95,9 +95,9 @@ def make_trainer(
         return made[0].reward(**kwargs)
 
     trainer = RecordingTrainer(
-        model=model or AutoModelForImageTextToText.from_pretrained(model_path),
+        model=AutoModelForImageTextToText.from_pretrained(model_path),
         args=GRPOConfig(output_dir=str(output_dir), **{**defaults, **schedule.trainer_values(), **config}),
-        train_dataset=build_rows(num_rows),
+        train_dataset=build_rows(num_rows, pictures),
         processing_class=processor,
         reward_funcs=[reward],
         schedule=schedule,
@@ -113,9 +113,15 @@ def main() -> None:
     """One process of a distributed run: `runs.py MODEL OUT`, cases in OUT/cases.json."""
     model_path, out = Path(sys.argv[1]), Path(sys.argv[2])
     for name, case in json.loads((out / "cases.json").read_text()).items():
-        trainer = make_trainer(model_path, out / name, **case)
-        trainer.train()
-        record = {"generations": trainer.generations, "steps": trainer.state.global_step}
+        resume_from = case.pop("resume_from", None)
+        callbacks = [SaveEveryStep()] if case.pop("save_every_step", False) else []
+        trainer = make_trainer(model_path, out / name, callbacks=callbacks, **case)
+        trainer.train(resume_from_checkpoint=resume_from and str(out / resume_from))
+        record = {
+            "generations": trainer.generations,
+            "micro_batches": trainer.micro_batches,
+            "steps": trainer.state.global_step,
+        }
         (out / f"{name}_{trainer.args.process_index}.json").write_text(json.dumps(record))
 
 

@@ -174,6 +174,19 @@ def test_generation_kwargs_that_override_the_length_are_refused(key):
     assert f"generation_kwargs.{key}: 7" in refusal(lambda: Schedule.from_recipe(PAPER).check(values))
 
 
+@pytest.mark.parametrize("value", [0, "8", 2.0, True])
+def test_batch_keys_that_count_nothing_are_refused(value):
+    for key in (
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "num_iterations",
+        "generation_batch_size",
+    ):
+        assert f"{key}: {value!r}" in refusal(
+            lambda key=key: Schedule.from_recipe(PAPER).check({**FITTING, key: value})
+        )
+
+
 def test_an_unknown_constant_is_refused():
     assert "prompts, rollouts" in refusal(lambda: Schedule.from_recipe(PAPER).check(FITTING, constant="tokens"))
 

@@ -74,14 +74,23 @@ def test_one_process_generates_what_the_schedule_says(tiny, tmp_path, name):
     assert_run_is_the_schedules(CASES[name], [record])
 
 
-def test_two_processes_generate_what_the_schedule_says(tiny, tmp_path):
-    (tmp_path / "cases.json").write_text(json.dumps(CASES))
+def test_two_processes_generate_what_the_schedule_says_and_resume_inside_a_cycle(tiny, tmp_path):
+    saved = {**LONG_CYCLE, "save_every_step": True}
+    resumed = {**LONG_CYCLE, "resume_from": "long_cycle/checkpoint-3"}
+    (tmp_path / "cases.json").write_text(json.dumps({**CASES, "long_cycle": saved, "resumed": resumed}))
     root = Path(__file__).parents[2]
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     subprocess.run([*launch, "-m", "tests.ptst.runs", str(tiny), str(tmp_path)], cwd=root, check=True, timeout=300)
+
+    def records(name):
+        return [json.loads((tmp_path / f"{name}_{rank}.json").read_text()) for rank in (0, 1)]
+
     for name, case in CASES.items():
-        processes = [json.loads((tmp_path / f"{name}_{rank}.json").read_text()) for rank in (0, 1)]
-        assert_run_is_the_schedules(case, processes)
+        assert_run_is_the_schedules(case, records(name))
+    for whole, part in zip(records("long_cycle"), records("resumed"), strict=True):
+        assert part["steps"] == 8
+        assert part["micro_batches"] == [m for m in whole["micro_batches"] if m[0] >= 3]
+        assert part["generations"] == [g for g in whole["generations"] if g["step"] >= 3]
 
 
 @pytest.mark.parametrize("peft", [None, LORA], ids=["full", "lora"])

@@ -133,6 +133,8 @@ class Schedule:
         v = {**TRL_DEFAULTS, **values}
         steps_per_generation = v["steps_per_generation"]
         if steps_per_generation is None and v["generation_batch_size"] is not None:
+            for key in ("per_device_train_batch_size", "generation_batch_size"):
+                _whole_number(v[key], 1, f"{self.source}: {key}")
             rows = v["per_device_train_batch_size"] * world_size
             if v["generation_batch_size"] % rows:
                 groups = math.lcm(*(stage.num_generations for stage in self.stages))
@@ -185,7 +187,16 @@ class Schedule:
         """
         if constant not in CONSTANTS:
             raise UserError(f"{self.source}: ptst_constant: {constant!r}: write one of {', '.join(CONSTANTS)}")
-        steps_per_generation = steps_per_generation or gradient_accumulation_steps
+        if steps_per_generation is None:
+            steps_per_generation = gradient_accumulation_steps
+        counts = {
+            "per_device_train_batch_size": per_device_train_batch_size,
+            "gradient_accumulation_steps": gradient_accumulation_steps,
+            "steps_per_generation": steps_per_generation,
+            "num_iterations": num_iterations,
+        }
+        for key, value in counts.items():
+            _whole_number(value, 1, f"{self.source}: {key}")
         passes = world_size * steps_per_generation
         groups = [stage.num_generations for stage in self.stages]
 
@@ -285,12 +296,15 @@ def _stage(row: Any, where: str) -> Stage:
     for name in names:
         if name not in row:
             raise UserError(f"{where}.{name}: missing; a stage looks like {_example()}")
-        value, least = row[name], 2 if name == "num_generations" else 1
-        if not isinstance(value, int) or isinstance(value, bool):
-            raise UserError(f"{where}.{name}: {value!r} is not a whole number; write one such as {_example()}")
-        if value < least:
-            raise UserError(f"{where}.{name}: {value} is too small; write {least} or more")
+        _whole_number(row[name], 2 if name == "num_generations" else 1, f"{where}.{name}")
     return Stage(**row)
+
+
+def _whole_number(value: Any, least: int, where: str) -> None:
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise UserError(f"{where}: {value!r} is not a whole number; write {least} or more, without quotes")
+    if value < least:
+        raise UserError(f"{where}: {value} is too small; write {least} or more")
 
 
 def _example() -> str:

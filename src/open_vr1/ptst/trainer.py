@@ -5,7 +5,7 @@ Differs from the paper, which says only that its stages follow one another: here
 learning-rate schedule and the KL reference go on through a switch. Differs from TRL's trainer in three more ways:
 
 - The data loader carries row numbers, and rows are read when a generation needs them: a picture is decoded once per
-  prompt and process, where TRL decodes it for every completion and every micro-batch.
+  prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too.
 - Evaluation has a length limit of its own, whatever stage it falls into.
 - A checkpoint inside a generation cycle holds the completions that are still to be trained on, so that a resumed run goes
   on with them.
@@ -15,6 +15,7 @@ learning-rate schedule and the KL reference go on through a switch. Differs from
 
 from collections.abc import Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from open_vr1.errors import UserError
 from open_vr1.ptst.callback import PTSTCallback, set_max_completion_length
+from open_vr1.ptst.pictures import pictures_processed_once
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
 from open_vr1.resume import ResumableTrainer
@@ -131,7 +133,8 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         self.num_generations = stage.num_generations
         numbers = inputs[: self.geometry.kept_rows(self.schedule, stage_index)]
         self._check_groups(numbers, stage.num_generations)
-        return super()._generate_and_score_completions(self._read_rows(numbers))
+        with pictures_processed_once(self.processing_class):
+            return super()._generate_and_score_completions(self._read_rows(numbers))
 
     @contextmanager
     def _evaluation_length(self):
@@ -161,16 +164,20 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
         if self._step % self.geometry.cycle:
-            torch.save(self._buffered_inputs, self._completions_file(output_dir))
+            file = self._completions_file(output_dir)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({"geometry": asdict(self.geometry), "micro_batches": self._buffered_inputs}, file)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
         # TRL counts from 0 after a resume, which shifts every later generation against the schedule.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
-        if checkpoint is not None and self._completions_file(checkpoint).is_file():
-            self._buffered_inputs = torch.load(
-                self._completions_file(checkpoint), map_location=self.accelerator.device, weights_only=True
-            )
+        if checkpoint is None or not self._completions_file(checkpoint).is_file():
+            return
+        saved = torch.load(self._completions_file(checkpoint), map_location=self.accelerator.device, weights_only=True)
+        # On another number of processes they would be cut differently: then every process generates them anew.
+        if saved["geometry"] == asdict(self.geometry):
+            self._buffered_inputs = saved["micro_batches"]
 
     def _completions_file(self, checkpoint: str) -> Path:
         return Path(checkpoint) / f"completions_{self.accelerator.process_index}.pt"
