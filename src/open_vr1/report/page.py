@@ -19,13 +19,13 @@ from .. import __version__
 from ..prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
 from .checks import check_run, summary
 from .inputs import Run
-from .plots import Plot
+from .canvas import Plot
 from .theme import DARK, LIGHT, series_colour
 
 NUM_SAMPLES = 8
 PIXEL_ART_BELOW = 200
 LARGEST_SIDE = 768
-MAIN_PLOTS = ("reward", "accuracy", "length", "clipped", "sft_loss", "by_kind", "samples_length")
+MAIN_PLOTS = ("reward", "accuracy", "length", "clipped", "sft_loss", "by_kind", "samples_length", "no_signal")
 PHASES = {"cold": "Cold start", "final": "Final"}
 
 
@@ -74,6 +74,7 @@ def render_page(run: Run, plots: list[Plot]) -> str:
         turns=count_turns(run.samples),
         svg=lambda plot: Markup(plot.svg()),
         series_colour=series_colour,
+        chance=run.results.get("chance"),
         has_limits=any(m.max_completion_length for m in [*run.path, *run.controls]),
         temperatures={m.temperature for m in run.path if m.temperature is not None},
         light=LIGHT,

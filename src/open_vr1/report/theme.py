@@ -23,5 +23,5 @@ DARK = {name: dark for name, (_, dark) in COLOURS.items()}
 
 
 def series_colour(name: str) -> str:
-    """The colour's name for an evaluated model: `base`, `cold`, `stage_3`, `final`."""
-    return "stage" if name.startswith("stage") else name
+    """The colour's name for an evaluated model: that of `cold` for `cold_double_length`, of `stage` for `stage_3`."""
+    return name.split("_")[0]
