@@ -7,13 +7,14 @@ from pathlib import Path
 
 from PIL import Image, ImageDraw
 
+from open_vr1.report.eval_plots import wilson_interval
+
 
 def measurement(accuracy: float, length: float, clipped: float, format_rate: float, limit: int = 160, **more) -> dict:
-    half = 1.96 * math.sqrt(accuracy * (1 - accuracy) / 600)
     kinds = {"count": 0.05, "compare": 0.12, "bar_chart": -0.04, "measure": -0.13}
     return {
         "accuracy": accuracy,
-        "ci95": [accuracy - half, accuracy + half],
+        "ci95": list(wilson_interval(accuracy, 600)),
         "format_rate": format_rate,
         "mean_length": length,
         "clipped_ratio": clipped,
@@ -94,7 +95,7 @@ def write_samples(folder: Path, count: int = 40) -> None:
         for place, height in enumerate(bars):
             ImageDraw.Draw(image).rectangle((4 + 13 * place, 54 - 5 * height, 12 + 13 * place, 54), fill=["red", "green", "blue", "orange"][place])
         image.save(folder / "samples" / f"{index}.png")
-        short = f"The bars reach {', '.join(map(str, bars))}. The tallest is {max(bars)}."
+        short = "I look at the bars from left to right. " * rng.randint(1, 4) + f"The bars reach {', '.join(map(str, bars))}. The tallest is {max(bars)}."
         long = short + " Wait, let me check again. " * rng.randint(3, 20)
         right = {"completion": f"<think> {short} </think><answer> Final Answer:{max(bars)} </answer>", "correct": True, "reason": "equal"}
         cut = {"completion": f"<think> {long}", "correct": False, "reason": "no_answer"}

@@ -36,13 +36,16 @@ def write_report(run_dir: Path) -> Path:
         (run.folder / "plots" / f"{plot.name}.png").write_bytes(plot.png())
     page = run.folder / "report.html"
     unfinished = page.with_suffix(".html.tmp")
-    unfinished.write_text(render_page(run, plots), encoding="utf-8")
+    # A model can write half a character; the page shows a question mark in its place.
+    unfinished.write_text(render_page(run, plots), encoding="utf-8", errors="replace")
     os.replace(unfinished, page)
     return page
 
 
 def main(argv: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m open_vr1.report", description="Write a run's report.html and plots.")
+    parser = argparse.ArgumentParser(
+        prog="python -m open_vr1.report", description="Write a run's report.html and plots."
+    )
     parser.add_argument("--run", type=Path, required=True, help="the run's output folder, such as outputs/demo")
     try:
         print(write_report(parser.parse_args(argv).run))

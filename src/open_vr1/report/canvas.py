@@ -17,7 +17,8 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from .inputs import Run
 from .theme import LIGHT
 
-WIDTH, HEIGHT = 4.7, 3.1
+WIDTH, HEIGHT = 4.3, 2.9
+PAD, PAD_OVER_STAGES = 8, 30
 
 
 @dataclass(frozen=True)
@@ -50,11 +51,14 @@ class Plot:
         return svg.replace("<svg ", '<svg aria-hidden="true" focusable="false" ', 1)
 
 
-def new_axes(title: str, xlabel: str, height: float = HEIGHT, values: str = "y") -> tuple[Figure, Axes]:
-    """One empty plot; `values` is the axis that the values lie on, which gets the grid."""
+def new_axes(
+    title: str, xlabel: str, height: float = HEIGHT, values: str = "y", pad: float = PAD
+) -> tuple[Figure, Axes]:
+    """One empty plot; `values` is the axis that the values lie on, which gets the grid, `pad` the room below the title."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    figure.get_layout_engine().set(w_pad=0.09, h_pad=0.06)
     axes = figure.add_subplot()
-    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=LIGHT["ink"], pad=10)
+    axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=LIGHT["ink"], pad=pad)
     axes.set_xlabel(xlabel, fontsize=9, color=LIGHT["muted"])
     axes.tick_params(labelsize=9, colors=LIGHT["muted"], length=0)
     axes.grid(axis=values, color=LIGHT["grid"], linewidth=0.8)
@@ -73,7 +77,7 @@ def share_axis(axis: Axis) -> None:
 
 def step_axis(axes: Axes, last_step: float) -> None:
     axes.set_xlim(0, last_step)
-    axes.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(5, integer=True, steps=[1, 2, 5, 10]))
 
 
 def add_legend(axes: Axes) -> None:
@@ -91,8 +95,6 @@ def add_legend(axes: Axes) -> None:
 
 def mark_stages(axes: Axes, run: Run) -> None:
     """A line at each boundary, and each stage's name and settings above it where there is room for them."""
-    if run.stages:
-        axes.set_title(axes.get_title(loc="left"), loc="left", pad=30)
     for stage in run.stages:
         if stage.start > 0:
             axes.axvline(stage.start, color=LIGHT["muted"], linewidth=1, linestyle=(0, (4, 3)))

@@ -34,7 +34,11 @@ def summary(run: Run) -> str:
         return ""
     unseen = f"On {final.n:g} unseen questions the" if final.n else "On unseen questions the"
     words = f"{unseen} final model is right {final.accuracy:.1%} of the time"
-    words += f", its {before.short_label} {before.accuracy:.1%}" if before.name == "cold" else f", the base {before.accuracy:.1%}"
+    words += (
+        f", its {before.short_label} {before.accuracy:.1%}"
+        if before.name == "cold"
+        else f", the base {before.accuracy:.1%}"
+    )
     if final.mean_length is not None and before.mean_length is not None:
         words += f"; a completion takes it {final.mean_length:.0f} tokens instead of {before.mean_length:.0f}"
     return words + "."
@@ -80,7 +84,9 @@ def _format(run: Run) -> Check | None:
     words = f"{final.format_rate:.1%} of the final model's completions have the exact format"
     if cold and cold.format_rate is not None:
         words += f", {cold.format_rate:.1%} of the cold start's"
-    return Check("Does it keep to the answer format?", f"{words}; at least 98% is asked.", _verdict(final.format_rate >= 0.98))
+    return Check(
+        "Does it keep to the answer format?", f"{words}; at least 98% is asked.", _verdict(final.format_rate >= 0.98)
+    )
 
 
 def _lengths(run: Run) -> Check | None:
@@ -89,8 +95,7 @@ def _lengths(run: Run) -> Check | None:
         return None
     words = ", ".join(f"{m.label.lower()} {m.mean_length:.0f}" for m in path)
     shorter = path[1].mean_length < path[0].mean_length
-    change = "shorter" if shorter else "not shorter"
-    words = f"Mean length in tokens: {words}. What follows the cold start first is {change} than it."
+    words = f"Mean length in tokens: {words}. The first model after the cold start writes {'less' if shorter else 'no less'}."
     return Check("Does training suppress overthinking?", words, _verdict(shorter))
 
 
@@ -136,7 +141,9 @@ def _grey(run: Run) -> Check | None:
     grey, chance = run.measured("final_grey"), run.results.get("chance")
     if grey is None or grey.accuracy is None or chance is None:
         return None
-    words = f"On grey pictures the final model is right on {grey.accuracy:.1%}{_interval(grey)}; chance is {chance:.1%}"
+    words = (
+        f"On grey pictures the final model is right on {grey.accuracy:.1%}{_interval(grey)}; chance is {chance:.1%}"
+    )
     if not grey.ci95:
         return Check("Does it look at the picture?", f"{words}.")
     at_chance = grey.ci95[0] <= chance

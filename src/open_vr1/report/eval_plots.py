@@ -5,7 +5,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 
-from .canvas import Plot, add_legend, mark_stages, new_axes, share_axis, step_axis
+from .canvas import PAD, PAD_OVER_STAGES, Plot, add_legend, mark_stages, new_axes, share_axis, step_axis
 from .inputs import Measurement, Run
 from .theme import LIGHT, series_colour
 
@@ -22,14 +22,19 @@ def accuracy_plot(run: Run) -> Plot | None:
     places = _steps_of_models(run) if run.grpo else {m.name: float(index) for index, m in enumerate(measured)}
     # Where two were measured after the same step, the later one, `final`, is drawn.
     drawn = list({places[m.name]: m for m in measured if m.name in places}.values())
-    figure, axes = new_axes("Held-out accuracy", "GRPO step" if run.grpo else "")
+    figure, axes = new_axes(
+        "Held-out accuracy", "GRPO step" if run.grpo else "", pad=PAD_OVER_STAGES if run.stages else PAD
+    )
     axes.plot([places[m.name] for m in drawn], [m.accuracy for m in drawn], color=LIGHT["base"], linewidth=1.4)
     for index, m in enumerate(drawn):
         x, colour = places[m.name], LIGHT[series_colour(m.name)]
         if m.ci95:
             axes.plot([x, x], m.ci95, color=colour, linewidth=2.4, solid_capstyle="butt", clip_on=False)
         axes.plot(x, m.accuracy, "o", color=colour, markersize=7, clip_on=False, zorder=3)
-        _label_point(axes, x, m, drawn, index)
+        is_last = index == len(drawn) - 1 > 0
+        neighbour = drawn[index - 1] if is_last else drawn[min(index + 1, len(drawn) - 1)]
+        near_ticks = run.grpo is not None and m.accuracy < 0.12
+        _label_point(axes, x, m, left=is_last, above=near_ticks or neighbour.accuracy < m.accuracy)
     base, chance = run.measured("base"), run.results.get("chance")
     if run.grpo and base and base.accuracy is not None:
         _draw_level(axes, base.accuracy, f"base {base.accuracy:.1%}", "base", "left")
@@ -53,17 +58,13 @@ def _steps_of_models(run: Run) -> dict[str, float]:
     return {"cold": 0.0} | {f"stage_{s.number}": s.end for s in run.stages} | {"final": run.grpo.last_step}
 
 
-def _label_point(axes: Axes, x: float, m: Measurement, drawn: list[Measurement], index: int) -> None:
-    """Beside the point, on the side that the line to its neighbour leaves free."""
-    is_last = index == len(drawn) - 1 > 0
-    neighbour = drawn[index - 1] if is_last else drawn[min(index + 1, len(drawn) - 1)]
-    above = neighbour.accuracy < m.accuracy
+def _label_point(axes: Axes, x: float, m: Measurement, left: bool, above: bool) -> None:
     axes.annotate(
         f"{m.accuracy:.1%}\n{m.short_label}",
         (x, m.accuracy),
-        xytext=(-7 if is_last else 7, 4 if above else -4),
+        xytext=(-7 if left else 7, 4 if above else -4),
         textcoords="offset points",
-        ha="right" if is_last else "left",
+        ha="right" if left else "left",
         va="bottom" if above else "top",
         fontsize=8.5,
         color=LIGHT[series_colour(m.name)],
@@ -126,19 +127,29 @@ def samples_plot(run: Run) -> Plot | None:
     rows: list[tuple[str, bool, list[float]]] = []
     for phase in COMPARED:
         readings = [sample.get(phase) or {} for sample in run.samples]
-        judged = [(bool(r["correct"]), r["length"]) for r in readings if "correct" in r and r.get("length") is not None]
+        judged = [
+            (r["correct"], r["length"])
+            for r in readings
+            if r.get("correct") is not None and r.get("length") is not None
+        ]
         if len(judged) < FEWEST_DOTS:
             return None
-        rows += [(phase, wanted, [length for correct, length in judged if correct == wanted]) for wanted in (True, False)]
+        rows += [
+            (phase, wanted, [length for correct, length in judged if correct == wanted]) for wanted in (True, False)
+        ]
     figure, axes = new_axes("Length and correctness", "Completion length in tokens", values="x")
     for y, (phase, correct, lengths) in enumerate(rows):
         # Multiples of the golden ratio spread neighbours evenly, without chance.
         spread = [(index * GOLDEN_RATIO) % 1 * 0.56 - 0.28 for index in range(len(lengths))]
         fill = LIGHT[phase] if correct else "none"
-        axes.scatter(lengths, np.add(y, spread), s=16, facecolors=fill, edgecolors=LIGHT[phase], linewidths=0.9, alpha=0.75)
+        axes.scatter(
+            lengths, np.add(y, spread), s=16, facecolors=fill, edgecolors=LIGHT[phase], linewidths=0.9, alpha=0.75
+        )
         if lengths:
             axes.plot([np.median(lengths)] * 2, [y - 0.4, y + 0.4], color=LIGHT["ink"], linewidth=2.2)
-    labels = [f"{COMPARED[phase]},\n{'right' if correct else 'wrong'} ({len(lengths)})" for phase, correct, lengths in rows]
+    labels = [
+        f"{COMPARED[phase]},\n{'right' if correct else 'wrong'} ({len(lengths)})" for phase, correct, lengths in rows
+    ]
     axes.set_yticks(range(len(rows)), labels, color=LIGHT["ink"])
     axes.invert_yaxis()
     axes.set_xlim(left=0)

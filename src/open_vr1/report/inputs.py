@@ -143,7 +143,9 @@ def read_run(folder: Path) -> Run:
             f"{folder}: nothing to report; it has no results.json and no trainer_state.json, so no run has written here yet"
         )
     path = _measured_path(results, results_file)
-    controls = [_measurement(results[name], name, label, results_file) for name, label in CONTROLS.items() if name in results]
+    controls = [
+        _measurement(results[name], name, label, results_file) for name, label in CONTROLS.items() if name in results
+    ]
     samples = _read_samples(samples_file) if samples_file.exists() else []
     return Run(folder, results, path, controls, sft, grpo, samples)
 
@@ -167,9 +169,13 @@ def _measurement(values: Any, name: str, label: str, file: Path) -> Measurement:
         if values.get(key) is not None and not _is_number(values[key]):
             raise UserError(f"{file}: {name}.{key} is {values[key]!r}; write a number")
     interval = values.get("ci95")
-    if interval is not None and not (isinstance(interval, list) and len(interval) == 2 and all(map(_is_number, interval))):
+    if interval is not None and not (
+        isinstance(interval, list) and len(interval) == 2 and all(map(_is_number, interval))
+    ):
         raise UserError(f"{file}: {name}.ci95 is {interval!r}; write two numbers, the lower and the upper end")
-    by_kind = {kind: value for kind, value in (values.get("by_kind") or {}).items() if value.get("n")}
+    by_kind = {
+        kind: value for kind, value in (values.get("by_kind") or {}).items() if value.get("n") and "accuracy" in value
+    }
     interval = tuple(interval) if interval else None
     return Measurement(name, label, **{key: values.get(key) for key in keys}, ci95=interval, by_kind=by_kind)
 
@@ -195,9 +201,14 @@ def _read_samples(file: Path) -> list[dict[str, Any]]:
         if not line.strip():
             continue
         try:
-            samples.append(json.loads(line))
+            sample = json.loads(line)
         except ValueError as error:
-            raise UserError(f"{file}: line {number} is not readable as JSON ({error}); write it again or remove it") from None
+            raise UserError(
+                f"{file}: line {number} is not readable as JSON ({error}); write it again or remove it"
+            ) from None
+        if not isinstance(sample, dict):
+            raise UserError(f"{file}: line {number} holds a {type(sample).__name__} where an object is needed")
+        samples.append(sample)
     return samples
 
 
@@ -205,7 +216,9 @@ def _find_log(folder: Path, phase: str) -> Log | None:
     """The phase's newest log: below its own folder or, told apart by GRPO's reward, in the run's folder itself."""
     for place in (folder / phase, folder):
         steps = (path.name.rpartition("-")[2] for path in place.glob("checkpoint-*"))
-        checkpoints = [place / f"checkpoint-{step}" for step in sorted(filter(str.isdigit, steps), key=int, reverse=True)]
+        checkpoints = [
+            place / f"checkpoint-{step}" for step in sorted(filter(str.isdigit, steps), key=int, reverse=True)
+        ]
         for file in (candidate / "trainer_state.json" for candidate in (place, *checkpoints)):
             if not file.exists():
                 continue

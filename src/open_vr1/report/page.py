@@ -17,9 +17,9 @@ from PIL import Image, UnidentifiedImageError
 
 from .. import __version__
 from ..prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
+from .canvas import Plot
 from .checks import check_run, summary
 from .inputs import Run
-from .canvas import Plot
 from .theme import DARK, LIGHT, series_colour
 
 NUM_SAMPLES = 8
@@ -61,7 +61,11 @@ def render_page(run: Run, plots: list[Plot]) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"percent": percent, "duration": duration, "words": lambda name: str(name).replace("_", " ")}
+    environment.filters |= {
+        "percent": percent,
+        "duration": duration,
+        "words": lambda name: str(name).replace("_", " "),
+    }
     shown = [_sample_view(run, sample) for sample in choose_samples(run.samples, NUM_SAMPLES)]
     return environment.get_template("page.html.jinja").render(
         run=run,
@@ -108,7 +112,7 @@ def choose_samples(samples: list[dict[str, Any]], count: int) -> list[dict[str, 
 
 def count_turns(samples: list[dict[str, Any]]) -> dict[tuple[bool, bool], int]:
     """How many sampled questions were right or wrong (before, after)."""
-    judged = [s for s in samples if all("correct" in (s.get(phase) or {}) for phase in PHASES)]
+    judged = [s for s in samples if all((s.get(phase) or {}).get("correct") is not None for phase in PHASES)]
     return Counter((bool(s["cold"]["correct"]), bool(s["final"]["correct"])) for s in judged)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.axes import Axes
 
-from .canvas import Plot, add_legend, mark_stages, new_axes, share_axis, step_axis
+from .canvas import PAD, PAD_OVER_STAGES, Plot, add_legend, mark_stages, new_axes, share_axis, step_axis
 from .eval_plots import accuracy_plot, kinds_plot, samples_plot
 from .inputs import Log, Run
 from .theme import LIGHT
@@ -33,8 +33,8 @@ CURVES = {
         Curve(
             "length",
             "Completion length",
-            "Mean length of the step's completions in tokens, and the stage's limit.",
-            {"completions/mean_length": "all", "completions/mean_terminated_length": "those that ended by themselves"},
+            "Mean length of the step's completions in tokens; finished are those that ended before the limit.",
+            {"completions/mean_length": "all", "completions/mean_terminated_length": "finished"},
             "length",
         ),
         Curve(
@@ -52,7 +52,13 @@ CURVES = {
             "share",
         ),
         Curve("entropy", "Entropy", "Mean entropy of the next token, in nats.", {"entropy": "entropy"}, "number"),
-        Curve("kl", "KL divergence", "Estimated divergence from the reference model, in nats a token.", {"kl": "KL"}, "number"),
+        Curve(
+            "kl",
+            "KL divergence",
+            "Estimated divergence from the reference model, in nats a token.",
+            {"kl": "KL"},
+            "number",
+        ),
     )
 }
 
@@ -88,13 +94,14 @@ def _training_plot(run: Run, curve: Curve) -> Plot | None:
     series = {key: points for key, points in series.items() if len(points) > 1}
     if not series:
         return None
-    figure, axes = new_axes(curve.title, "GRPO step")
+    figure, axes = new_axes(curve.title, "GRPO step", pad=PAD_OVER_STAGES if run.stages else PAD)
     window = 2 * (max(map(len, series.values())) // 30) + 1
-    for (key, points), colour in zip(series.items(), LINE_COLOURS):
+    for order, ((key, points), colour) in enumerate(zip(series.items(), LINE_COLOURS)):
         steps, values = zip(*points)
         if window > 1:
             axes.plot(steps, values, color=LIGHT[colour], linewidth=0.8, alpha=0.35)
-        axes.plot(steps, _running_mean(run, points, window), color=LIGHT[colour], linewidth=2, label=curve.lines[key])
+        means = _running_mean(run, points, window)
+        axes.plot(steps, means, color=LIGHT[colour], linewidth=2, label=curve.lines[key], zorder=3 - order / 10)
     if curve.kind == "length":
         _draw_limits(axes, run)
     lowest, highest = _value_range(axes)
