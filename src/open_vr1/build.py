@@ -1,0 +1,83 @@
+"""
+Make the folders that a recipe needs and can make itself: its `build:` entries.
+
+    build:
+      - path: outputs/tiny/world
+        with: open_vr1.toy.world:build
+        args: {seed: 0}
+
+calls `open_vr1.toy.world.build(path, seed=0)` where the folder is missing. The call gets a folder beside it that takes
+its name once the call has returned, so a folder under its own name is always whole. `built.json` in it says what made
+it; a folder without that file is the user's own and stays as it is.
+"""
+
+import inspect
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from open_vr1.errors import UserError
+from open_vr1.recipe import BuildEntry, Recipe
+
+STAMP = "built.json"
+
+
+def run_builds(recipe: Recipe) -> None:
+    """Make what is missing, in the recipe's order. Among the processes of a node, the first makes it."""
+    turn = recipe.training.main_process_first(desc="build") if recipe.training else nullcontext()
+    with turn:
+        for entry in recipe.args.build:
+            _build(entry, recipe.path)
+
+
+def _build(entry: BuildEntry, source: Path) -> None:
+    path = Path(entry["path"])
+    wanted = {"with": entry["with"], "args": json.loads(json.dumps(entry.get("args", {}), default=str))}
+    if path.exists():
+        _check_built_alike(path, wanted, source)
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    function = _function(entry, source)
+    print(f"building {path} with {entry['with']}", flush=True)
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as parent:
+        draft = Path(parent, path.name)
+        draft.mkdir()
+        function(draft, **entry.get("args", {}))
+        (draft / STAMP).write_text(json.dumps(wanted, indent=2) + "\n")
+        try:
+            draft.rename(path)
+        except OSError:
+            _check_built_alike(path, wanted, source)
+
+
+def _check_built_alike(path: Path, wanted: dict[str, Any], source: Path) -> None:
+    stamp = path / STAMP
+    if not stamp.is_file():
+        return
+    found = json.loads(stamp.read_text())
+    if found != wanted:
+        raise UserError(
+            f"{source}: build: {path} was made by {_call(found)}, and the recipe now says {_call(wanted)}; "
+            f"delete {path} to have it made again, or write another path"
+        )
+
+
+def _call(made: dict[str, Any]) -> str:
+    return f"{made['with']}({', '.join(f'{name}={value!r}' for name, value in made['args'].items())})"
+
+
+def _function(entry: BuildEntry, source: Path) -> Callable[..., None]:
+    module, _, attribute = entry["with"].partition(":")
+    function = getattr(import_module(module), attribute, None)
+    where = f"{source}: build: {entry['with']}"
+    if not callable(function):
+        raise UserError(f"{where}: {module} has no function {attribute}")
+    try:
+        inspect.signature(function).bind(entry["path"], **entry.get("args", {}))
+    except TypeError as error:
+        raise UserError(f"{where}: it does not take these args: {error}") from error
+    return function

@@ -1,0 +1,1 @@
+"""Progressive Thinking Suppression Training: GRPO whose length limit and group size change by stage within one run."""

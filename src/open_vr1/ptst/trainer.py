@@ -1,0 +1,183 @@
+"""
+GRPO in stages: TRL's trainer, with the length limit and the group size of the schedule's stage at every generation.
+
+Differs from the paper, which says only that its stages follow one another: here the model, the optimizer, the
+learning-rate schedule and the KL reference go on through a switch. Differs from TRL's trainer in three more ways:
+
+- The data loader carries row numbers, and rows are read when a generation needs them: a picture is decoded once per
+  prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too.
+- Evaluation has a length limit of its own, whatever stage it falls into.
+- A checkpoint inside a generation cycle holds the completions that are still to be trained on, so that a resumed run goes
+  on with them.
+
+    python -m open_vr1.grpo --config recipes/vr1_tiny/ptst.yaml
+"""
+
+from collections.abc import Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from datasets import Dataset
+from torch.utils.data import DataLoader
+from trl import GRPOConfig, GRPOTrainer
+
+from open_vr1.errors import UserError
+from open_vr1.ptst.callback import PTSTCallback, set_max_completion_length
+from open_vr1.ptst.pictures import pictures_processed_once
+from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
+from open_vr1.ptst.schedule import Schedule
+from open_vr1.resume import ResumableTrainer
+
+
+class PTSTTrainer(ResumableTrainer, GRPOTrainer):
+    """
+    Args:
+        schedule (`Schedule`):
+            The stages. `args` must hold its `trainer_values()`.
+        constant (`str`, *optional*, defaults to `"prompts"`):
+            What stays the same per step when the group size changes: `"prompts"` or `"rollouts"`.
+        eval_max_completion_length (`int`, *optional*, defaults to the last stage's):
+            Length limit of evaluation.
+        **kwargs:
+            Of `GRPOTrainer`. `train_dataset` must be a [`~datasets.Dataset`].
+    """
+
+    def __init__(
+        self,
+        *,
+        args: GRPOConfig,
+        schedule: Schedule,
+        constant: str = "prompts",
+        eval_max_completion_length: int | None = None,
+        **kwargs: Any,
+    ):
+        self.schedule = schedule
+        self.eval_max_completion_length = eval_max_completion_length or schedule.stages[-1].max_completion_length
+        self._check(args, constant, kwargs.get("train_dataset"), kwargs.get("processing_class"))
+        self.geometry = Geometry(
+            per_device_train_batch_size=args.per_device_train_batch_size,
+            world_size=args.world_size,
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+            steps_per_generation=args.steps_per_generation,
+            num_iterations=args.num_iterations,
+            constant=constant,
+        )
+        super().__init__(args=args, **kwargs)
+        self.ptst_callback = PTSTCallback(schedule, self)
+        self.add_callback(self.ptst_callback)
+
+    def _check(self, args: GRPOConfig, constant: str, dataset: Any, processing_class: Any) -> None:
+        source = self.schedule.source
+        for key, value in self.schedule.trainer_values().items():
+            if key != "num_generations_eval" and getattr(args, key) != value:
+                raise UserError(f"{source}: {key}: {getattr(args, key)} is not what ptst_stages says; write {value}")
+        self.schedule.check_batch(
+            per_device_train_batch_size=args.per_device_train_batch_size,
+            world_size=args.world_size,
+            gradient_accumulation_steps=args.gradient_accumulation_steps,
+            steps_per_generation=args.steps_per_generation,
+            num_iterations=args.num_iterations,
+            save_steps=args.save_steps if args.save_strategy == "steps" else None,
+            constant=constant,
+        )
+        self.schedule.check_lengths(args.loss_type, args.generation_kwargs)
+        if args.ignore_data_skip:
+            raise UserError(
+                f"{source}: ignore_data_skip: true would train a resumed run on its first stage's batches again; "
+                "write false"
+            )
+        if not isinstance(dataset, Dataset):
+            raise UserError(
+                f"{source}: datasets: PTST plans every step from the number of rows, which a streamed dataset does not "
+                "have; load it without streaming"
+            )
+        tokenizer = getattr(processing_class, "tokenizer", processing_class)
+        if tokenizer is not None and tokenizer.padding_side != "left":
+            raise UserError(
+                f"{source}: processor: padding_side is {tokenizer.padding_side!r}, but generation continues the end of "
+                "each prompt; load it with padding_side='left'"
+            )
+
+    def get_train_dataloader(self) -> DataLoader:
+        return self._get_dataloader(
+            dataset=range(len(self.train_dataset)),
+            description="Training",
+            batch_size=self.geometry.slice_rows,
+            sampler_fn=self._get_train_sampler,
+            is_training=True,
+        )
+
+    def _get_train_sampler(self, dataset: Sequence | None = None) -> StagedRepeatSampler:
+        return StagedRepeatSampler(
+            num_rows=len(self.train_dataset),
+            schedule=self.schedule,
+            geometry=self.geometry,
+            seed=self.args.seed,
+            shuffle=self.shuffle_dataset,
+        )
+
+    def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
+        if not self.model.training:
+            with self._evaluation_length():
+                return super()._generate_and_score_completions(inputs)
+        stage_index = self.schedule.stage_index(self.state.global_step)
+        stage = self.schedule.stages[stage_index]
+        if self.max_completion_length != stage.max_completion_length:
+            raise RuntimeError(
+                f"step {self.state.global_step} has the length limit {self.max_completion_length}, but its stage says "
+                f"{stage.max_completion_length}: is PTSTCallback still among the callbacks?"
+            )
+        self.num_generations = stage.num_generations
+        numbers = inputs[: self.geometry.kept_rows(self.schedule, stage_index)]
+        self._check_groups(numbers, stage.num_generations)
+        with pictures_processed_once(self.processing_class):
+            return super()._generate_and_score_completions(self._read_rows(numbers))
+
+    @contextmanager
+    def _evaluation_length(self):
+        length = self.max_completion_length
+        set_max_completion_length(self, self.eval_max_completion_length)
+        try:
+            yield
+        finally:
+            set_max_completion_length(self, length)
+
+    def _check_groups(self, numbers: list[int], group: int) -> None:
+        gathered = self.accelerator.gather(torch.tensor(numbers, device=self.accelerator.device)).view(-1, group)
+        if (gathered != gathered[:, :1]).any():
+            raise RuntimeError(
+                f"step {self.state.global_step}: rows {gathered.tolist()} are not groups of {group} completions of one "
+                "prompt; the processes did not receive the batches that the schedule planned"
+            )
+
+    def _read_rows(self, numbers: list[int]) -> list[dict[str, Any]]:
+        rows = {number: self.train_dataset[number] for number in dict.fromkeys(numbers)}
+        return [dict(rows[number]) for number in numbers]
+
+    def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
+        super()._save(output_dir, state_dict)
+        self.ptst_callback.mark(output_dir or self.args.output_dir, self.state.global_step)
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        super()._save_optimizer_and_scheduler(output_dir)
+        if self._step % self.geometry.cycle:
+            file = self._completions_file(output_dir)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            torch.save({"geometry": asdict(self.geometry), "micro_batches": self._buffered_inputs}, file)
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        super()._load_optimizer_and_scheduler(checkpoint)
+        # TRL counts from 0 after a resume, which shifts every later generation against the schedule.
+        self._step = self.state.global_step * self.args.gradient_accumulation_steps
+        if checkpoint is None or not self._completions_file(checkpoint).is_file():
+            return
+        saved = torch.load(self._completions_file(checkpoint), map_location=self.accelerator.device, weights_only=True)
+        # On another number of processes they would be cut differently: then every process generates them anew.
+        if saved["geometry"] == asdict(self.geometry):
+            self._buffered_inputs = saved["micro_batches"]
+
+    def _completions_file(self, checkpoint: str) -> Path:
+        return Path(checkpoint) / f"completions_{self.accelerator.process_index}.pt"

@@ -1,0 +1,436 @@
+"""
+Read and check a recipe: one YAML file is one run.
+
+A recipe is a flat mapping. Its keys are those of TRL's `SFTConfig` or `GRPOConfig`, of TRL's `ModelConfig` and of the
+dataclasses below; `task:` says which. Everything that can be wrong with it is said before a weight or a row is loaded,
+with the file, the line, the key and what to write instead. Any key can be overridden on the command line:
+
+    make sft RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 2e-6"
+"""
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
+from math import lcm
+from pathlib import Path
+from typing import Any, Required, TypedDict, get_type_hints
+
+from open_vr1.errors import UserError
+from open_vr1.recipe_file import RecipeFile, read_file
+from open_vr1.recipe_types import InvalidValue, convert, field_choices, nearest
+
+ANY_CYCLE = lcm(
+    *range(1, 65)
+)  # As many steps as end any generation cycle: without stages, none can be cut by a stage's end.
+# TRL finds a wrong word for these only once the model is loaded or in the first step.
+GRPO_CHOICES = {
+    "importance_sampling_level": ["token", "sequence"],
+    "loss_type": ["grpo", "dr_grpo", "dapo", "bnpo", "cispo", "sapo", "luspo", "vespo"],
+    "multi_objective_aggregation": ["sum_then_normalize", "normalize_then_sum"],
+    "scale_rewards": ["group", "batch", "none"],
+    "vllm_importance_sampling_mode": ["token_mask", "token_truncate", "sequence_mask", "sequence_truncate"],
+    "vllm_mode": ["colocate", "server"],
+}
+
+BuildEntry = TypedDict(
+    "BuildEntry", {"path": Required[str], "with": Required[str], "args": dict[str, Any]}, total=False
+)
+BuildEntry.__doc__ = "A folder that the run needs and a function `module:function` that makes it from `args`."
+
+
+class DatasetEntry(TypedDict, total=False):
+    """
+    One source of rows, with the keys of TRL's dataset mixtures and two of ours: `revision`, and `columns` as a mapping.
+
+    `path` is a Hub id, a folder, or a `.parquet`, `.jsonl` or `.json` file. `columns` maps our names to the source's.
+    `fraction` takes that share of the source's rows, drawn with the run's seed.
+    """
+
+    path: Required[str]
+    name: str | None
+    data_dir: str | None
+    data_files: str | list[str] | dict[str, Any] | None
+    split: str
+    revision: str | None
+    columns: dict[str, str]
+    fraction: float | None
+
+
+@dataclass
+class RecipeArguments:
+    """
+    Keys that every recipe has beside TRL's.
+
+    Args:
+        task (`str`):
+            What the recipe is for: `"sft"`, `"grpo"` or `"eval"`.
+        build (`list[BuildEntry]`, *optional*):
+            Folders to make before the run where they are missing.
+        datasets (`list[DatasetEntry]`, *optional*):
+            Rows to train on.
+        eval_datasets (`list[DatasetEntry]`, *optional*):
+            Rows to evaluate on.
+        dataset_name (`str`, *optional*):
+            Short for `datasets` with this one path.
+        columns (`dict[str, str]`, *optional*):
+            Our column names to the sources', for entries that have no `columns` of their own.
+        system_prompt (`str`, *optional*):
+            A name from `open_vr1.prompts.SYSTEM_PROMPTS` or the prompt itself. The paper's runs have none.
+        min_pixels (`int`, *optional*):
+            Smaller pictures are enlarged to this many pixels. Saved with the processor.
+        max_pixels (`int`, *optional*):
+            Larger pictures are reduced to this many pixels. Saved with the processor.
+        max_bad_rows (`float`, *optional*, defaults to `0.0`):
+            Share of rows that may have an unreadable picture. They are skipped and listed.
+        max_prompt_length (`int`, *optional*):
+            Rows whose prompt has more tokens, image tokens included, are dropped and counted.
+        freeze_vision_tower (`bool`, *optional*, defaults to `False`):
+            Leave the vision tower as it is.
+        freeze_projector (`bool`, *optional*, defaults to `False`):
+            Leave the projector between vision tower and language model as it is.
+    """
+
+    task: str
+    build: list[BuildEntry] = field(default_factory=list)
+    datasets: list[DatasetEntry] = field(default_factory=list)
+    eval_datasets: list[DatasetEntry] = field(default_factory=list)
+    dataset_name: str | None = None
+    columns: dict[str, str] = field(default_factory=dict)
+    system_prompt: str | None = None
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    max_bad_rows: float = 0.0
+    max_prompt_length: int | None = None
+    freeze_vision_tower: bool = False
+    freeze_projector: bool = False
+
+    def __post_init__(self):
+        if self.dataset_name and self.datasets:
+            raise ValueError("dataset_name and datasets both name the rows to train on; keep one")
+        if self.dataset_name:
+            self.datasets = [{"path": self.dataset_name}]
+        if not 0 <= self.max_bad_rows <= 1:
+            raise ValueError(f"max_bad_rows is a share of the rows between 0 and 1, not {self.max_bad_rows}")
+        for key in ("min_pixels", "max_pixels", "max_prompt_length"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
+        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
+            raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
+        for entry in [*self.datasets, *self.eval_datasets]:
+            if entry.get("fraction") is not None and not 0 < entry["fraction"] <= 1:
+                raise ValueError(f"fraction of {entry['path']} is above 0 and at most 1, not {entry['fraction']}")
+
+
+@dataclass
+class SFTArguments(RecipeArguments):
+    """
+    Keys of the cold start, beside those of [`RecipeArguments`] and TRL's `SFTConfig`.
+
+    Args:
+        max_row_length (`int`, *optional*):
+            Rows with more tokens, image tokens and completion included, are dropped and counted. TRL's own `max_length`
+            would cut the answer off instead; it stays null.
+    """
+
+    max_row_length: int | None = None
+
+
+@dataclass
+class GRPOArguments(RecipeArguments):
+    """
+    Keys of the reinforcement learning, beside those of [`RecipeArguments`] and TRL's `GRPOConfig`.
+
+    Args:
+        reward_funcs (`list[str]`):
+            Names from `open_vr1.rewards.registry`.
+        ptst_stages (`list[dict]`, *optional*):
+            Stages of the schedule, each with `max_completion_length`, `num_generations` and `steps`.
+        ptst_constant (`str`, *optional*, defaults to `"prompts"`):
+            What stays the same per step when the group size changes: `"prompts"` or `"rollouts"`.
+    """
+
+    reward_funcs: list[str] = field(default_factory=list)
+    ptst_stages: list[dict[str, Any]] | None = None
+    ptst_constant: str = field(default="prompts", metadata={"choices": ["prompts", "rollouts"]})
+
+
+@dataclass
+class EvalArguments(RecipeArguments):
+    """
+    Keys of an evaluation, beside those of [`RecipeArguments`]. Its rows are `eval_datasets`.
+
+    Args:
+        temperature (`float`, *optional*, defaults to `0.0`):
+            Sampling temperature; 0 takes the likeliest token.
+        top_p (`float`, *optional*, defaults to `1.0`):
+            Share of the probability that is sampled from.
+        max_completion_length (`int`, *optional*, defaults to `1024`):
+            Most tokens that a completion may have.
+        batch_size (`int`, *optional*, defaults to `32`):
+            Questions answered at a time.
+        num_samples (`int`, *optional*):
+            Questions to ask. All of them by default.
+        seed (`int`, *optional*, defaults to `42`):
+            Seed of the sampling.
+        output_dir (`str`, *optional*):
+            Where results are written. Beside the model by default.
+        grey_images (`bool`, *optional*, defaults to `False`):
+            Replace every picture by a grey one of its size: a model that looks falls to chance.
+    """
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_completion_length: int = 1024
+    batch_size: int = 32
+    num_samples: int | None = None
+    seed: int = 42
+    output_dir: str | None = None
+    grey_images: bool = False
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a `task:` is run with: a make target, our dataclass, and the name of TRL's in `trl`."""
+
+    target: str
+    arguments: type[RecipeArguments]
+    trainer_config: str | None = None
+
+
+TASKS = {
+    "sft": Task("sft", SFTArguments, "SFTConfig"),
+    "grpo": Task("grpo", GRPOArguments, "GRPOConfig"),
+    "eval": Task("evaluate", EvalArguments),
+}
+
+
+@dataclass
+class Recipe:
+    """
+    A checked recipe.
+
+    Args:
+        path (`Path`):
+            The YAML file.
+        values (`dict[str, Any]`):
+            What it says, overrides merged in, each value of its key's type.
+        args (`RecipeArguments`):
+            Our keys.
+        training (`SFTConfig` or `GRPOConfig`, *optional*):
+            TRL's keys. `None` for an evaluation.
+        model (`ModelConfig`):
+            TRL's keys about the model.
+    """
+
+    path: Path
+    values: dict[str, Any]
+    args: RecipeArguments
+    training: Any
+    model: Any
+
+
+def recipe_from_command_line(task: str, argv: Sequence[str] | None = None) -> Recipe:
+    """The recipe of `--config FILE [--key value ...]`."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if len(words) < 2 or words[0] != "--config":
+        target = TASKS[task].target
+        raise UserError(f"no recipe given; write make {target} RECIPE=recipes/<name>/<recipe>.yaml")
+    return read_recipe(words[1], task, words[2:])
+
+
+def read_recipe(path: str | Path, task: str, overrides: Sequence[str] = ()) -> Recipe:
+    """
+    Read a recipe and check all of it, or raise a `UserError`.
+
+    Args:
+        path (`str` or `Path`):
+            The YAML file.
+        task (`str`):
+            The task to run, a key of `TASKS`.
+        overrides (`Sequence[str]`, *optional*):
+            Words of the command line, like `["--learning_rate", "2e-6"]`.
+    """
+    file = read_file(path, overrides)
+    _check_task(file, task)
+    _set_environment(file)
+
+    from trl import ModelConfig, TrlParser
+
+    classes = [TASKS[task].arguments, *_trainer_config(task), ModelConfig]
+    values = _typed_values(file, task, classes)
+    filled = dict(values)
+    if task == "sft":
+        filled.setdefault("max_length", None)
+    if task == "grpo":
+        filled.update(_stage_values(file, values))
+    built = {}
+    for cls in classes:
+        own = {f.name for f in fields(cls) if f.init}
+        try:
+            (built[cls],) = TrlParser(cls).parse_dict({key: filled[key] for key in filled if key in own})
+        except Exception as error:
+            raise _refusal(file, error) from error
+    args, model = built[classes[0]], built[ModelConfig]
+    _check_needs(file, args, model)
+    return Recipe(file.path, values, args, built[classes[1]] if len(classes) == 3 else None, model)
+
+
+def _check_task(file: RecipeFile, task: str) -> None:
+    said = file.values.get("task")
+    if said == task:
+        return
+    if "task" not in file.values:
+        raise UserError(f"{file.path}: task: this key is missing; write task: {task} (there are {', '.join(TASKS)})")
+    if said not in TASKS:
+        raise file.error("task", f"{said!r} is none of {', '.join(TASKS)}; the nearest is {nearest(said, TASKS)}")
+    target = TASKS[said].target
+    raise file.error("task", f"this is a recipe for {said}; run make {target} RECIPE={file.path}")
+
+
+def _set_environment(file: RecipeFile) -> None:
+    """TRL's `env:` mapping, set before TRL is imported."""
+    variables = file.values.pop("env", None) or {}
+    if not isinstance(variables, dict):
+        raise file.error("env", f"{variables!r} is not a mapping; write env: {{NAME: value}}")
+    os.environ.update({str(name): str(value) for name, value in variables.items()})
+
+
+def _trainer_config(task: str) -> list[type]:
+    import trl
+
+    return [getattr(trl, name)] if (name := TASKS[task].trainer_config) else []
+
+
+def _typed_values(file: RecipeFile, task: str, classes: Sequence[type]) -> dict[str, Any]:
+    """Every value in the type of its key; unknown keys, wrong types and wrong words are errors."""
+    known = {}
+    for cls in classes:
+        hints = get_type_hints(cls)
+        known.update({f.name: (hints[f.name], field_choices(f)) for f in fields(cls) if f.init})
+    if task == "grpo":
+        known.update({key: (known[key][0], choices) for key, choices in GRPO_CHOICES.items()})
+    values = {}
+    for key, value in file.values.items():
+        if key not in known:
+            raise file.error(key, _unknown_key(key, task, known))
+        hint, choices = known[key]
+        try:
+            values[key] = convert(_as_given(file, key, value, hint), hint, (key,), choices)
+        except InvalidValue as error:
+            raise file.error(error.key, str(error)) from error
+    return values
+
+
+def _as_given(file: RecipeFile, key: str, value: Any, hint: Any) -> Any:
+    """A shell has no quotes left: an overridden text key takes its word as it is, a list key takes a single word."""
+    words = file.overrides.get(key, [])
+    kinds = {str(hint), *map(str, getattr(hint, "__args__", ()))}
+    if len(words) == 1 and value is not None and not isinstance(value, (list, dict)):
+        if str(str) in kinds and str(bool) not in kinds:
+            return words[0]
+        if not isinstance(value, bool) and any(kind.startswith("list") for kind in kinds):
+            return [value]
+    return value
+
+
+def _unknown_key(key: str, task: str, known: Sequence[str]) -> str:
+    from trl import ModelConfig
+
+    others = [
+        name
+        for name in TASKS
+        if name != task
+        and any(
+            key == f.name for cls in (TASKS[name].arguments, *_trainer_config(name), ModelConfig) for f in fields(cls)
+        )
+    ]
+    message = f"unknown key; the nearest is {nearest(key, known)}"
+    return f"{message} (recipes for {' and '.join(others)} have {key}, this one is for {task})" if others else message
+
+
+def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
+    """What the PTST stages give to TRL's config, once every batch is known to hold whole groups."""
+    from trl import GRPOConfig
+
+    from open_vr1.ptst.schedule import SET_BY_STAGES, Schedule, Stage
+
+    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    source = str(file.path)
+    try:
+        if values.get("ptst_stages") is not None:
+            schedule = Schedule.from_recipe(values["ptst_stages"], source)
+            schedule.check(values, world_size, values.get("ptst_constant", "prompts"))
+            filled = schedule.trainer_values()
+            return {key: filled[key] for key in filled if key not in values}
+        group, length = (
+            values.get(key) or getattr(GRPOConfig, key) for key in ("num_generations", "max_completion_length")
+        )
+        only_stage = Stage(length, group, steps=ANY_CYCLE)
+        batches = {key: value for key, value in values.items() if key not in SET_BY_STAGES}
+        Schedule((only_stage,), source).check({**batches, "save_strategy": "no"}, world_size)
+        return {}
+    except UserError as error:
+        raise _with_line(file, error) from error
+
+
+def _with_line(file: RecipeFile, error: UserError) -> UserError:
+    """The same message with the line of the key that it names."""
+    message = str(error).removeprefix(f"{file.path}: ")
+    named = re.match(r"[\w.\[\]]+", message)
+    key = tuple(int(part) if part.isdigit() else part for part in re.findall(r"\w+", named[0])) if named else ()
+    return UserError(f"{file.place(key)}: {message}")
+
+
+def _refusal(file: RecipeFile, error: Exception) -> UserError:
+    """A dataclass's own refusal, with the line of the first key of the recipe that it names."""
+    words = re.findall(r"\w+", str(error))
+    key = next((word for word in words if word in file.values), None)
+    return UserError(f"{file.place((key,) if key else ())}: {error}")
+
+
+def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
+    """Keys that have to be there, and names that have to exist."""
+    if not model.model_name_or_path:
+        raise UserError(f"{file.path}: model_name_or_path: this key is missing; write a Hub id or a folder")
+    if args.task == "eval":
+        if args.datasets:
+            raise file.error("datasets", "an evaluation reads eval_datasets; rename the key")
+        if not args.eval_datasets:
+            raise UserError(f"{file.path}: eval_datasets: this key is missing; write eval_datasets: [{{path: ...}}]")
+    elif not args.datasets:
+        raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
+    for i, entry in enumerate(args.build):
+        module = entry["with"].partition(":")[0]
+        if not re.fullmatch(r"[\w.]+:\w+", entry["with"]) or not _module_exists(module):
+            raise file.error(("build", i, "with"), f"{entry['with']!r} is no function; write module:function")
+    if isinstance(args, GRPOArguments):
+        _check_rewards(file, args)
+    if args.task == "sft" and file.values.get("max_length") is not None:
+        message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
+        raise file.error("max_length", f"{file.values['max_length']} {message}")
+
+
+def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
+    from open_vr1.rewards import registry
+
+    if not args.reward_funcs:
+        raise UserError(f"{file.path}: reward_funcs: this key is missing; write a list of rewards")
+    try:
+        registry.check(args.reward_funcs)
+    except UserError as error:
+        raise file.error("reward_funcs", str(error)) from error
+    weights = file.values.get("reward_weights")
+    if weights is not None and len(weights) != len(args.reward_funcs):
+        raise file.error(
+            "reward_weights", f"{len(weights)} weights for {len(args.reward_funcs)} reward_funcs; write one each"
+        )
+
+
+def _module_exists(name: str) -> bool:
+    try:
+        return find_spec(name) is not None
+    except ModuleNotFoundError:
+        return False

@@ -1,0 +1,28 @@
+"""Rewards for GRPO on pictures, each with TRL's signature; docs/rewards.md says what they do.
+
+    from open_vr1.rewards import hard_format_result
+    GRPOTrainer(..., reward_funcs=[hard_format_result])
+
+or `open_vr1.rewards.hard_format_result` where a dotted path is asked for. `python -m open_vr1.rewards score` scores
+completions from JSON lines.
+"""
+
+from open_vr1.rewards.accuracy import (
+    accuracy,
+    format,
+    format_lenient,
+    format_plus_accuracy,
+    hard_format_result,
+    tag_count,
+)
+from open_vr1.rewards.registry import resolve
+
+__all__ = [
+    "accuracy",
+    "format",
+    "format_lenient",
+    "format_plus_accuracy",
+    "hard_format_result",
+    "resolve",
+    "tag_count",
+]

@@ -1,0 +1,48 @@
+import torch
+from transformers import AutoProcessor, Qwen2VLImageProcessor
+
+from open_vr1.ptst.pictures import pictures_processed_once
+
+from .runs import make_trainer
+from .tiny import build_rows
+
+
+def counted(monkeypatch):
+    """Pictures that really reach the image processor, call by call."""
+    calls, process = [], Qwen2VLImageProcessor._preprocess
+
+    def count(self, images, *args, **kwargs):
+        calls.append(len(images))
+        return process(self, images, *args, **kwargs)
+
+    monkeypatch.setattr(Qwen2VLImageProcessor, "_preprocess", count)
+    return calls
+
+
+def test_a_repeated_picture_is_processed_once_and_gives_what_it_gave_before(tiny, monkeypatch):
+    processor = AutoProcessor.from_pretrained(tiny)
+    rows = build_rows(2, pictures=2)["images"]
+    pictures = [*rows[0], *rows[1], *rows[0]]
+    pictures[1] = pictures[1].resize((56, 28))
+    text = ["<|image_pad|>" * 2] * 3
+    batch = [pictures[:2], pictures[2:4], pictures[:2]]
+    plain = processor(images=batch, text=text, padding=True, return_tensors="pt")
+    calls = counted(monkeypatch)
+    with pictures_processed_once(processor):
+        for _ in range(2):
+            once = processor(images=batch, text=text, padding=True, return_tensors="pt")
+            assert plain.keys() == once.keys()
+            assert all(torch.equal(plain[key], once[key]) for key in plain)
+    assert calls == [4]
+    processor(images=batch, text=text)
+    assert calls == [4, 6]
+
+
+def test_training_processes_each_picture_once_per_prompt(tiny, tmp_path, monkeypatch):
+    stages = [{"max_completion_length": 3, "num_generations": 4, "steps": 2}]
+    trainer = make_trainer(
+        tiny, tmp_path, stages, pictures=2, per_device_train_batch_size=4, gradient_accumulation_steps=2
+    )
+    calls = counted(monkeypatch)
+    trainer.train()
+    assert calls == [4, 4], "two prompts with two pictures each, in each of two generations"
