@@ -6,10 +6,12 @@ A picture belongs to exactly one of train, validation and test, decided by a has
 datasets, of whatever size and seed, never share a picture.
 """
 
+import argparse
 import hashlib
 import io
 import random
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
@@ -38,7 +40,7 @@ def split_of(pixels: bytes) -> str:
     return {0: "test", 1: "validation"}.get(slot, "train")
 
 
-def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterator[dict]:
+def rows(split: str, count: int, seed: int, overthinking: float = 1.5) -> Iterator[dict]:
     """
     Rows of one split.
 
@@ -49,7 +51,7 @@ def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterat
             How many rows.
         seed (`int`):
             Same seed, same rows.
-        overthinking (`float`, *optional*, defaults to `2.0`):
+        overthinking (`float`, *optional*, defaults to `1.5`):
             Mean number of needless revisions in a chain of thought of medium difficulty; 0 gives the shortest true chains.
     """
     rng = random.Random(f"{split}-{seed}")
@@ -77,9 +79,37 @@ def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterat
         made += 1
 
 
-def write(path: Path, seed: int = 0, overthinking: float = 2.0, **counts: int) -> None:
-    """Write `<split>.parquet` for every split that has a count, e.g. `write(path, train=4000, validation=200)`."""
+def build(path: Path, seed: int = 0, overthinking: float = 1.5, **counts: int) -> None:
+    """
+    Write one parquet file per split.
+
+    Args:
+        path (`Path`):
+            The folder to write to.
+        seed (`int`, *optional*, defaults to `0`):
+            Same seed, same rows.
+        overthinking (`float`, *optional*, defaults to `1.5`):
+            As in `rows`.
+        **counts (`int`):
+            Rows per split, e.g. `train=4000, test=500`. `rl` rows show pictures of the train split, in a draw of their own.
+    """
     Path(path).mkdir(parents=True, exist_ok=True)
-    for split, count in counts.items():
-        table = Dataset.from_list(list(rows(split, count, seed, overthinking)), features=FEATURES)
-        table.to_parquet(Path(path) / f"{split}.parquet")
+    for name, count in counts.items():
+        split, shift = ("train", 1_000_000) if name == "rl" else (name, 0)
+        table = Dataset.from_list(list(rows(split, count, seed + shift, overthinking)), features=FEATURES)
+        table.to_parquet(Path(path) / f"{name}.parquet")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m open_vr1.toy.world", description="Write toy rows as parquet.")
+    parser.add_argument("--output_dir", type=Path, required=True, help="the folder to write to")
+    parser.add_argument("--rows", type=int, default=200, help="rows per split (200)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the rows (0)")
+    given = parser.parse_args(argv)
+    build(given.output_dir, given.seed, **dict.fromkeys(SPLITS, given.rows))
+    print(f"{given.rows} rows each of {', '.join(SPLITS)} are in {given.output_dir}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""Reinforcement learning: GRPO on verifiable answers, in the stages of PTST.
+
+    make grpo RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 1e-4"
+
+A recipe with `ptst_stages` raises the completion length stage by stage inside one run; one without is a single stage of
+`max_steps`, as the paper's Zero and Long runs are.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from open_vr1.entry import entry_point
+from open_vr1.recipe import recipe_from_command_line
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    recipe = recipe_from_command_line("grpo", argv)
+
+    from transformers import set_seed
+    from trl import get_peft_config
+
+    from open_vr1.build import run_builds
+    from open_vr1.data import check_model_exists, load_processor, load_rows
+    from open_vr1.ptst.schedule import Schedule
+    from open_vr1.ptst.trainer import PTSTTrainer
+    from open_vr1.rewards import registry
+    from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+
+    # ----- Before anything is loaded
+    if is_finished(recipe):
+        return
+    run_builds(recipe)
+    check_model_exists(recipe)
+    args = trl_arguments(recipe)
+    set_seed(args.seed)
+
+    # ----- Rows
+    processor = load_processor(recipe.model.model_name_or_path, recipe.args.min_pixels, recipe.args.max_pixels)
+    rows = load_rows(recipe.args, "train", processor, seed=args.seed)
+    eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
+
+    # ----- Model and training
+    checkpoint = claim_output_dir(recipe)
+    trainer = PTSTTrainer(
+        model=load_model(recipe),
+        args=args,
+        schedule=Schedule.of(recipe),
+        constant=recipe.args.ptst_constant,
+        reward_funcs=registry.resolve(recipe.args.reward_funcs),
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        processing_class=processor,
+        peft_config=get_peft_config(recipe.model),
+    )
+    train_to_the_end(trainer, recipe, processor, checkpoint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,58 @@
+"""Cold start: supervised fine-tuning on pictures with chains of thought.
+
+    make sft RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 2e-6"
+
+Loss falls on the completion alone. Rows are never cut: over-long ones are left out and counted. The paper trains the
+language model only (`freeze_vision_tower`, `freeze_projector`), on every row, for two epochs.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from open_vr1.entry import entry_point
+from open_vr1.recipe import recipe_from_command_line
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    recipe = recipe_from_command_line("sft", argv)
+
+    from transformers import set_seed
+    from trl import SFTTrainer, get_peft_config
+
+    from open_vr1.build import run_builds
+    from open_vr1.data import check_model_exists, load_processor, load_rows
+    from open_vr1.resume import ResumableTrainer
+    from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+
+    class ColdStartTrainer(ResumableTrainer, SFTTrainer):
+        pass
+
+    # ----- Before anything is loaded
+    if is_finished(recipe):
+        return
+    run_builds(recipe)
+    check_model_exists(recipe)
+    args = trl_arguments(recipe)
+    set_seed(args.seed)
+
+    # ----- Rows
+    processor = load_processor(recipe.model.model_name_or_path, recipe.args.min_pixels, recipe.args.max_pixels)
+    rows = load_rows(recipe.args, "train", processor, seed=args.seed)
+    eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
+
+    # ----- Model and training
+    checkpoint = claim_output_dir(recipe)
+    trainer = ColdStartTrainer(
+        model=load_model(recipe),
+        args=args,
+        train_dataset=rows,
+        eval_dataset=eval_rows,
+        processing_class=processor,
+        peft_config=get_peft_config(recipe.model),
+    )
+    train_to_the_end(trainer, recipe, processor, checkpoint)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
