@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
 from trl import GRPOConfig
 
@@ -109,8 +110,14 @@ def make_trainer(
     return trainer
 
 
+def on_numbered_cpu(storage: Any, location: str) -> Any:
+    return storage if location.startswith("cpu:") else None
+
+
 def main() -> None:
     """One process of a distributed run: `runs.py MODEL OUT`, cases in OUT/cases.json."""
+    # A Trainer loads its optimizer to the device "cpu:0" when it has several CPU processes, which torch does not know.
+    torch.serialization.register_package(0, lambda storage: None, on_numbered_cpu)
     model_path, out = Path(sys.argv[1]), Path(sys.argv[2])
     for name, case in json.loads((out / "cases.json").read_text()).items():
         resume_from = case.pop("resume_from", None)

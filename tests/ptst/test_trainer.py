@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import fields
 from itertools import islice
 from pathlib import Path
 
@@ -8,11 +9,12 @@ import pytest
 import torch
 from peft import LoraConfig
 from transformers import AutoModelForImageTextToText, AutoProcessor
-from trl import GRPOTrainer
+from trl import GRPOConfig, GRPOTrainer
 
 from open_vr1.errors import UserError
 from open_vr1.ptst.callback import MARK
 from open_vr1.ptst.sampler import StagedRepeatSampler
+from open_vr1.ptst.schedule import TRL_DEFAULTS
 
 from .runs import LONG_CYCLE, SEED, SaveEveryStep, make_trainer
 from .tiny import build_rows
@@ -191,6 +193,11 @@ def test_a_batch_that_is_not_whole_groups_stops_the_run(tiny, tmp_path, monkeypa
     monkeypatch.setattr(StagedRepeatSampler, "__iter__", lambda self: islice(plan(self), 1, None))
     with pytest.raises(RuntimeError, match="not groups of 4 completions"):
         make_trainer(tiny, tmp_path, **SHORT_CYCLE, num_rows=50, gradient_accumulation_steps=2).train()
+
+
+def test_what_the_schedule_takes_for_a_missing_key_is_what_trl_takes():
+    defaults = {field.name: field.default for field in fields(GRPOConfig)}
+    assert {key: defaults[key] for key in TRL_DEFAULTS} == TRL_DEFAULTS
 
 
 @pytest.mark.parametrize(
