@@ -276,14 +276,9 @@ def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
     if not args.reward_funcs:
         raise UserError(f"{file.path}: reward_funcs: this key is missing; write a list of rewards")
     try:
-        registry.check(args.reward_funcs)
+        registry.check(args.reward_funcs, file.values.get("reward_weights"), args.reward_options)
     except UserError as error:
-        raise file.error("reward_funcs", str(error)) from error
-    weights = file.values.get("reward_weights")
-    if weights is not None and len(weights) != len(args.reward_funcs):
-        raise file.error(
-            "reward_weights", f"{len(weights)} weights for {len(args.reward_funcs)} reward_funcs; write one each"
-        )
+        raise _with_line(file, error) from error
 
 
 def _module_exists(name: str) -> bool:

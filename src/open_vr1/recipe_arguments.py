@@ -46,7 +46,7 @@ class RecipeArguments:
         dataset_name (`str`, *optional*):
             Short for `datasets` with this one path.
         columns (`dict[str, str]`, *optional*):
-            Our column names to the sources', for entries that have no `columns` of their own.
+            Our column names to the sources'. An entry's own `columns` come first.
         system_prompt (`str`, *optional*):
             A name from `open_vr1.prompts.SYSTEM_PROMPTS` or the prompt itself. The paper's runs have none.
         min_pixels (`int`, *optional*):
@@ -115,7 +115,9 @@ class GRPOArguments(RecipeArguments):
 
     Args:
         reward_funcs (`list[str]`):
-            Names from `open_vr1.rewards.registry`.
+            Names from `open_vr1.rewards.registry`, or `package.module:function`.
+        reward_options (`dict[str, dict]`, *optional*):
+            Options of a reward by its name.
         ptst_stages (`list[dict]`, *optional*):
             Stages of the schedule, each with `max_completion_length`, `num_generations` and `steps`.
         ptst_constant (`str`, *optional*, defaults to `"prompts"`):
@@ -123,6 +125,7 @@ class GRPOArguments(RecipeArguments):
     """
 
     reward_funcs: list[str] = field(default_factory=list)
+    reward_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     ptst_stages: list[dict[str, Any]] | None = None
     ptst_constant: str = field(default="prompts", metadata={"choices": ["prompts", "rollouts"]})
 
