@@ -14,7 +14,6 @@ import json
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from open_vr1.errors import UserError
@@ -86,6 +85,17 @@ def score_lines(lines: Iterable[bytes]) -> Iterator[dict[str, Any]]:
             yield {"error": str(error) or type(error).__name__, "line": number}
 
 
+def _lines(path: str) -> Iterator[bytes]:
+    if path == "-":
+        yield from sys.stdin.buffer
+        return
+    try:
+        with open(path, "rb") as file:
+            yield from file
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}; give a file of JSON lines") from error
+
+
 def _cell(value: Any) -> str:
     if value is None:
         return "–"
@@ -120,17 +130,12 @@ def main(arguments: list[str] | None = None) -> None:
     score.add_argument("file", nargs="?", default="-", help="JSON lines; standard input when left out")
     score.add_argument("--table", action="store_true", help="print a table instead of JSON lines")
     options = parser.parse_args(arguments)
-    try:
-        lines = sys.stdin.buffer if options.file == "-" else Path(options.file).open("rb")
-    except OSError as error:
-        raise UserError(f"{options.file}: {error.strerror}; give a file of JSON lines") from error
-    with lines:
-        results = score_lines(lines)
-        if options.table:
-            print(as_table(list(results)))
-            return
-        for result in results:
-            print(json.dumps(result), flush=True)
+    results = score_lines(_lines(options.file))
+    if options.table:
+        print(as_table(list(results)))
+        return
+    for result in results:
+        print(json.dumps(result), flush=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ element, and only what is left of the mathematics goes to math-verify (`worker.p
 import re
 from functools import lru_cache
 
-from open_vr1.rewards.quantities import read_quantity, same_quantity, tidy
+from open_vr1.rewards.quantities import read_quantity, same_quantity, sides_disagree, tidy
 from open_vr1.rewards.worker import MathVerdict, ask_math_verify
 
 MAX_EXPRESSION = 1000
@@ -218,6 +218,8 @@ def _compare_expression(gold: str, answer: str, tolerance: float, exact_paths_on
         return "correct" if verdicts == {"correct"} else "two_answers"
     if not looks_like_maths(answer) and not read_quantity(answer):
         return "unreadable"
+    if sides_disagree(answer):
+        return "two_answers"
     if kind_of(gold) == "expression" and re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", answer):
         return "correct"
     if exact_paths_only:

@@ -16,7 +16,7 @@ _WITH_TEXT = re.compile(rf"{_WORD}(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*\)|([A-Z]
 _WITH_BARE_TEXT = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?([A-Z])\s*[,\-]?\s+(\S.*)", re.DOTALL)
 _JOINED = r"\s*(?:\bor\b|\band\b|[,/&;+|]|\s)\s*"
 _SEVERAL = re.compile(
-    rf"(?:either|both|options?|choices?|answers?|\s)*\(?([A-Z])\)?[.:]?(?:{_JOINED}(?:or|and)?\s*(?:option\s+)?\(?([A-Z])\)?[.:]?)+",
+    rf"(?:either|both|options?|choices?|answers?|\s)*\(?([A-Z])\)?[.:]?(?:{_JOINED}(?:or|and|maybe|perhaps)?\s*(?:option\s+)?\(?([A-Z])\)?[.:]?)+",
     re.IGNORECASE,
 )
 _SECOND_LETTER = re.compile(
@@ -108,8 +108,9 @@ def read_letter(answer: str, texts: tuple[str, ...]) -> int | str | None:
 def compare_choice(gold: int, answer: str, choices: tuple[str, ...]) -> str:
     """`correct`, `wrong` or another of the reasons of `equality.compare`, for a gold that is one of the choices."""
     texts = choice_texts(choices)
-    letter = read_letter(answer, texts)
-    if letter is None and (shorter := strip_lead_in(answer)) != answer:
+    in_these_words = len(answer) > 1 and [i for i, text in enumerate(texts) if text_key(text) == text_key(answer)]
+    letter = None if in_these_words else read_letter(answer, texts)
+    if letter is None and not in_these_words and (shorter := strip_lead_in(answer)) != answer:
         answer = shorter
         letter = read_letter(answer, texts)
     if letter == TWO:

@@ -68,9 +68,9 @@ _WRAPPERS = [
         r"(?:\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
     )
 ]
-_TRAILING = re.compile(r"(?:\s|[.;,!]|\\\\)+$")
+_TRAILING = re.compile(r"(?:\s|[.;,]|\\\\)+$")
 
-_INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]+)"
+_INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ ][0-9]{3})+(?![0-9])|[0-9]+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)"
 _NUMERAL = re.compile(
     rf"""(?P<sign>[+-]?)\s*(?P<currency>[$€£¥₹]?)\s*(?P<sign2>[+-]?)\s*(?:
@@ -274,6 +274,12 @@ def _read_plain(text: str) -> Quantity | None:
     return Quantity(value, unit or None)
 
 
+def sides_disagree(text: str) -> bool:
+    """Whether an equation sets two different numbers equal, as `x = 3 = 5` does."""
+    sides = [_read_plain(side.strip()) for side in text.split("=")] if "=" in text else []
+    return len({side.value for side in sides if side}) > 1
+
+
 @lru_cache(maxsize=8192)
 def read_quantity(text: str) -> Quantity | None:
     """The number that a tidied text is, or `None`; in a chain `x = 3 + 2 = 5` the last one."""
@@ -287,7 +293,7 @@ def read_quantity(text: str) -> Quantity | None:
     quantity = _read_plain(right)
     if quantity is None or not left[0] or any(_SEVERAL_SIDES.search(side) for side in left):
         return None
-    if any(side and (value := _read_plain(side)) and value.value != quantity.value for side in left):
+    if sides_disagree(text):
         return None
     return Quantity(quantity.value, quantity.unit, left[0].replace(" ", ""))
 
