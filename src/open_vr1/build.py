@@ -18,15 +18,18 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from open_vr1.errors import UserError
-from open_vr1.recipe import BuildEntry, Recipe
+from open_vr1.recipe_arguments import BuildEntry
+
+if TYPE_CHECKING:
+    from open_vr1.recipe import Recipe
 
 STAMP = "built.json"
 
 
-def run_builds(recipe: Recipe) -> None:
+def run_builds(recipe: "Recipe") -> None:
     """Make what is missing, in the recipe's order. Among the processes of a node, the first makes it."""
     turn = recipe.training.main_process_first(desc="build") if recipe.training else nullcontext()
     with turn:

@@ -1,9 +1,9 @@
 """
 Read and check a recipe: one YAML file is one run.
 
-A recipe is a flat mapping. Its keys are those of TRL's `SFTConfig` or `GRPOConfig`, of TRL's `ModelConfig` and of the
-dataclasses below; `task:` says which. Everything that can be wrong with it is said before a weight or a row is loaded,
-with the file, the line, the key and what to write instead. Any key can be overridden on the command line:
+A recipe is a flat mapping. Its keys are those of TRL's `SFTConfig` or `GRPOConfig`, of TRL's `ModelConfig` and of
+`open_vr1.recipe_arguments`; `task:` says which. Everything that can be wrong with it is said before a weight or a row
+is loaded, with the file, the line, the key and what to write instead. Any key can be overridden on the command line:
 
     make sft RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 2e-6"
 """
@@ -12,19 +12,31 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from math import lcm
 from pathlib import Path
-from typing import Any, Required, TypedDict, get_type_hints
+from typing import Any, get_type_hints
 
+from open_vr1.build import run_builds
 from open_vr1.errors import UserError
+from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
 from open_vr1.recipe_file import RecipeFile, read_file
 from open_vr1.recipe_types import InvalidValue, convert, field_choices, nearest
 
-ANY_CYCLE = lcm(
-    *range(1, 65)
-)  # As many steps as end any generation cycle: without stages, none can be cut by a stage's end.
+__all__ = [
+    "TASKS",
+    "EvalArguments",
+    "GRPOArguments",
+    "Recipe",
+    "RecipeArguments",
+    "SFTArguments",
+    "read_recipe",
+    "run_builds",
+]
+
+# Steps that any generation cycle divides: a run without stages has no boundary that could cut one.
+ANY_CYCLE = lcm(*range(1, 65))
 # TRL finds a wrong word for these only once the model is loaded or in the first step.
 GRPO_CHOICES = {
     "importance_sampling_level": ["token", "sequence"],
@@ -34,161 +46,6 @@ GRPO_CHOICES = {
     "vllm_importance_sampling_mode": ["token_mask", "token_truncate", "sequence_mask", "sequence_truncate"],
     "vllm_mode": ["colocate", "server"],
 }
-
-BuildEntry = TypedDict(
-    "BuildEntry", {"path": Required[str], "with": Required[str], "args": dict[str, Any]}, total=False
-)
-BuildEntry.__doc__ = "A folder that the run needs and a function `module:function` that makes it from `args`."
-
-
-class DatasetEntry(TypedDict, total=False):
-    """
-    One source of rows, with the keys of TRL's dataset mixtures and two of ours: `revision`, and `columns` as a mapping.
-
-    `path` is a Hub id, a folder, or a `.parquet`, `.jsonl` or `.json` file. `columns` maps our names to the source's.
-    `fraction` takes that share of the source's rows, drawn with the run's seed.
-    """
-
-    path: Required[str]
-    name: str | None
-    data_dir: str | None
-    data_files: str | list[str] | dict[str, Any] | None
-    split: str
-    revision: str | None
-    columns: dict[str, str]
-    fraction: float | None
-
-
-@dataclass
-class RecipeArguments:
-    """
-    Keys that every recipe has beside TRL's.
-
-    Args:
-        task (`str`):
-            What the recipe is for: `"sft"`, `"grpo"` or `"eval"`.
-        build (`list[BuildEntry]`, *optional*):
-            Folders to make before the run where they are missing.
-        datasets (`list[DatasetEntry]`, *optional*):
-            Rows to train on.
-        eval_datasets (`list[DatasetEntry]`, *optional*):
-            Rows to evaluate on.
-        dataset_name (`str`, *optional*):
-            Short for `datasets` with this one path.
-        columns (`dict[str, str]`, *optional*):
-            Our column names to the sources', for entries that have no `columns` of their own.
-        system_prompt (`str`, *optional*):
-            A name from `open_vr1.prompts.SYSTEM_PROMPTS` or the prompt itself. The paper's runs have none.
-        min_pixels (`int`, *optional*):
-            Smaller pictures are enlarged to this many pixels. Saved with the processor.
-        max_pixels (`int`, *optional*):
-            Larger pictures are reduced to this many pixels. Saved with the processor.
-        max_bad_rows (`float`, *optional*, defaults to `0.0`):
-            Share of rows that may have an unreadable picture. They are skipped and listed.
-        max_prompt_length (`int`, *optional*):
-            Rows whose prompt has more tokens, image tokens included, are dropped and counted.
-        freeze_vision_tower (`bool`, *optional*, defaults to `False`):
-            Leave the vision tower as it is.
-        freeze_projector (`bool`, *optional*, defaults to `False`):
-            Leave the projector between vision tower and language model as it is.
-    """
-
-    task: str
-    build: list[BuildEntry] = field(default_factory=list)
-    datasets: list[DatasetEntry] = field(default_factory=list)
-    eval_datasets: list[DatasetEntry] = field(default_factory=list)
-    dataset_name: str | None = None
-    columns: dict[str, str] = field(default_factory=dict)
-    system_prompt: str | None = None
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    max_bad_rows: float = 0.0
-    max_prompt_length: int | None = None
-    freeze_vision_tower: bool = False
-    freeze_projector: bool = False
-
-    def __post_init__(self):
-        if self.dataset_name and self.datasets:
-            raise ValueError("dataset_name and datasets both name the rows to train on; keep one")
-        if self.dataset_name:
-            self.datasets = [{"path": self.dataset_name}]
-        if not 0 <= self.max_bad_rows <= 1:
-            raise ValueError(f"max_bad_rows is a share of the rows between 0 and 1, not {self.max_bad_rows}")
-        for key in ("min_pixels", "max_pixels", "max_prompt_length"):
-            if getattr(self, key) is not None and getattr(self, key) < 1:
-                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
-        if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
-            raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
-        for entry in [*self.datasets, *self.eval_datasets]:
-            if entry.get("fraction") is not None and not 0 < entry["fraction"] <= 1:
-                raise ValueError(f"fraction of {entry['path']} is above 0 and at most 1, not {entry['fraction']}")
-
-
-@dataclass
-class SFTArguments(RecipeArguments):
-    """
-    Keys of the cold start, beside those of [`RecipeArguments`] and TRL's `SFTConfig`.
-
-    Args:
-        max_row_length (`int`, *optional*):
-            Rows with more tokens, image tokens and completion included, are dropped and counted. TRL's own `max_length`
-            would cut the answer off instead; it stays null.
-    """
-
-    max_row_length: int | None = None
-
-
-@dataclass
-class GRPOArguments(RecipeArguments):
-    """
-    Keys of the reinforcement learning, beside those of [`RecipeArguments`] and TRL's `GRPOConfig`.
-
-    Args:
-        reward_funcs (`list[str]`):
-            Names from `open_vr1.rewards.registry`.
-        ptst_stages (`list[dict]`, *optional*):
-            Stages of the schedule, each with `max_completion_length`, `num_generations` and `steps`.
-        ptst_constant (`str`, *optional*, defaults to `"prompts"`):
-            What stays the same per step when the group size changes: `"prompts"` or `"rollouts"`.
-    """
-
-    reward_funcs: list[str] = field(default_factory=list)
-    ptst_stages: list[dict[str, Any]] | None = None
-    ptst_constant: str = field(default="prompts", metadata={"choices": ["prompts", "rollouts"]})
-
-
-@dataclass
-class EvalArguments(RecipeArguments):
-    """
-    Keys of an evaluation, beside those of [`RecipeArguments`]. Its rows are `eval_datasets`.
-
-    Args:
-        temperature (`float`, *optional*, defaults to `0.0`):
-            Sampling temperature; 0 takes the likeliest token.
-        top_p (`float`, *optional*, defaults to `1.0`):
-            Share of the probability that is sampled from.
-        max_completion_length (`int`, *optional*, defaults to `1024`):
-            Most tokens that a completion may have.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Questions answered at a time.
-        num_samples (`int`, *optional*):
-            Questions to ask. All of them by default.
-        seed (`int`, *optional*, defaults to `42`):
-            Seed of the sampling.
-        output_dir (`str`, *optional*):
-            Where results are written. Beside the model by default.
-        grey_images (`bool`, *optional*, defaults to `False`):
-            Replace every picture by a grey one of its size: a model that looks falls to chance.
-    """
-
-    temperature: float = 0.0
-    top_p: float = 1.0
-    max_completion_length: int = 1024
-    batch_size: int = 32
-    num_samples: int | None = None
-    seed: int = 42
-    output_dir: str | None = None
-    grey_images: bool = False
 
 
 @dataclass(frozen=True)
@@ -357,7 +214,7 @@ def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
 
     from open_vr1.ptst.schedule import SET_BY_STAGES, Schedule, Stage
 
-    world_size = int(os.environ.get("WORLD_SIZE", 1))
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
     source = str(file.path)
     try:
         if values.get("ptst_stages") is not None:
@@ -419,14 +276,9 @@ def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
     if not args.reward_funcs:
         raise UserError(f"{file.path}: reward_funcs: this key is missing; write a list of rewards")
     try:
-        registry.check(args.reward_funcs)
+        registry.check(args.reward_funcs, file.values.get("reward_weights"), args.reward_options)
     except UserError as error:
-        raise file.error("reward_funcs", str(error)) from error
-    weights = file.values.get("reward_weights")
-    if weights is not None and len(weights) != len(args.reward_funcs):
-        raise file.error(
-            "reward_weights", f"{len(weights)} weights for {len(args.reward_funcs)} reward_funcs; write one each"
-        )
+        raise _with_line(file, error) from error
 
 
 def _module_exists(name: str) -> bool:

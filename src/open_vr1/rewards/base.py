@@ -118,7 +118,9 @@ class Reward:
         if self._same_calls == self.warn_after:
             logger.warning(
                 "reward %s was %s for every completion of %d steps in a row: it teaches nothing",
-                self.__name__, self._last_value, self.warn_after,
+                self.__name__,
+                self._last_value,
+                self.warn_after,
             )
         self._calls, self._seen = self._calls + 1, self._seen + len(values)
         self._missing += sum(value is None for value in values)
@@ -126,7 +128,10 @@ class Reward:
             if self._missing > self.none_limit * self._seen:
                 logger.warning(
                     "reward %s was None for %d of %d completions in %d steps: check the golds of the data",
-                    self.__name__, self._missing, self._seen, self.warn_after,
+                    self.__name__,
+                    self._missing,
+                    self._seen,
+                    self.warn_after,
                 )
             self._calls = self._seen = self._missing = 0
 

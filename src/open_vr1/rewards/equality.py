@@ -7,7 +7,7 @@ element, and only what is left of the mathematics goes to math-verify (`worker.p
 import re
 from functools import lru_cache
 
-from open_vr1.rewards.quantities import read_quantity, same_quantity, tidy
+from open_vr1.rewards.quantities import read_quantity, same_quantity, sides_disagree, tidy
 from open_vr1.rewards.worker import MathVerdict, ask_math_verify
 
 MAX_EXPRESSION = 1000
@@ -33,10 +33,12 @@ _DIRTY_TEXT = re.compile(r"[\x00-\x1f]")
 _ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
 _LABEL = re.compile(r"(?:[A-Z]'?|[A-Za-z]|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*=\s*(?=[(\[{])|[A-Z]'?\s*(?=\()")
 _NOT_MATHS = re.compile(
-    r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]+\s*-\s*[0-9]+|[0-9]{%d,}" % 300
+    r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]+\s*-\s*[0-9]+|[0-9]{300,}"
 )
 _FUNCTIONS = r"sqrt|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|arcsin|arccos|arctan|max|min|abs|inf|infinity|cup|cap|in"
-_MATHS = re.compile(rf"(?:[0-9]+(?:\.[0-9]+)?|(?:{_FUNCTIONS})(?![a-z])|[A-Za-z](?![A-Za-z]{{2}})|[-+*/^_=<>()\[\]{{}}|!,.']|\s)+")
+_MATHS = re.compile(
+    rf"(?:[0-9]+(?:\.[0-9]+)?|(?:{_FUNCTIONS})(?![a-z])|[A-Za-z](?![A-Za-z]{{2}})|[-+*/^_=<>()\[\]{{}}|!,.']|\s)+"
+)
 _OPERATOR = re.compile(rf"[-+*/^_=<>|!]|[0-9]\s*[A-Za-z(]|\)\s*[(A-Za-z0-9]|\b(?:{_FUNCTIONS})\b")
 
 
@@ -124,14 +126,20 @@ def kind_of(gold: str) -> str | None:
     if read_quantity(gold):
         return "number"
     listed = read_list(gold)
-    if listed and (listed[0] or all(read_quantity(part) or looks_like_maths(part) for part in listed[1])):
-        if all(kind_of(part) not in (None, "list") or part.strip("+-") == r"\infty" for part in listed[1]):
-            return "list"
+    if listed and _is_list(listed):
+        return "list"
     if looks_like_maths(gold):
         return "expression"
     if "\\" in gold and not re.search(r"\s", gold) or len(gold) > MAX_TEXT_GOLD and not gold.isdigit():
         return None
     return "text"
+
+
+def _is_list(listed: tuple[str, tuple[str, ...], str]) -> bool:
+    opening, elements, _ = listed
+    if not opening and not all(read_quantity(part) or looks_like_maths(part) for part in elements):
+        return False
+    return all(kind_of(part) not in (None, "list") or part.strip("+-") == r"\infty" for part in elements)
 
 
 @lru_cache(maxsize=8192)
@@ -210,6 +218,8 @@ def _compare_expression(gold: str, answer: str, tolerance: float, exact_paths_on
         return "correct" if verdicts == {"correct"} else "two_answers"
     if not looks_like_maths(answer) and not read_quantity(answer):
         return "unreadable"
+    if sides_disagree(answer):
+        return "two_answers"
     if kind_of(gold) == "expression" and re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", answer):
         return "correct"
     if exact_paths_only:
@@ -231,9 +241,9 @@ def _compare_list(gold: str, answer: str, tolerance: float, exact_paths_only: bo
     if listed is None:
         return "unreadable"
     (opening, wanted, closing), (answer_opening, given, answer_closing) = read_list(gold), listed
-    if opening and answer_opening and (opening, closing) != (answer_opening, answer_closing):
-        if "{" in (opening, answer_opening) or len(wanted) == 2:
-            return "wrong"
+    brackets_differ = opening and answer_opening and (opening, closing) != (answer_opening, answer_closing)
+    if brackets_differ and ("{" in (opening, answer_opening) or len(wanted) == 2):
+        return "wrong"
     ordered = opening in ("(", "[") or opening == "" and answer_opening in ("(", "[")
     if not ordered:
         given, wanted = tuple(dict.fromkeys(given)), tuple(dict.fromkeys(wanted))

@@ -7,7 +7,7 @@ A letter is only read where it stands as one ("B", "(B)", "B.", "B) 45°", "opti
 import re
 from functools import lru_cache
 
-from open_vr1.rewards.equality import DEFAULT_TOLERANCE, compare, kind_of, strip_lead_in, text_key
+from open_vr1.rewards.equality import compare, kind_of, strip_lead_in, text_key
 from open_vr1.rewards.quantities import tidy
 
 _WORD = r"(?:(?:the\s+)?(?:final\s+|correct\s+)?(?:option|choice|answer)\s*(?:is\b)?\s*:?\s*)?"
@@ -16,10 +16,12 @@ _WITH_TEXT = re.compile(rf"{_WORD}(?:\(\s*([A-Za-z])\s*\)|([A-Za-z])\s*\)|([A-Z]
 _WITH_BARE_TEXT = re.compile(r"(?:(?:[Oo]ption|[Cc]hoice)\s+)?([A-Z])\s*[,\-]?\s+(\S.*)", re.DOTALL)
 _JOINED = r"\s*(?:\bor\b|\band\b|[,/&;+|]|\s)\s*"
 _SEVERAL = re.compile(
-    rf"(?:either|both|options?|choices?|answers?|\s)*\(?([A-Z])\)?[.:]?(?:{_JOINED}(?:or|and)?\s*(?:option\s+)?\(?([A-Z])\)?[.:]?)+",
+    rf"(?:either|both|options?|choices?|answers?|\s)*\(?([A-Z])\)?[.:]?(?:{_JOINED}(?:or|and|maybe|perhaps)?\s*(?:option\s+)?\(?([A-Z])\)?[.:]?)+",
     re.IGNORECASE,
 )
-_SECOND_LETTER = re.compile(r"(?:^|[\s,;/])\(?([A-Z])[).:](?:\s|$)|\b(?:or|and|maybe|perhaps|actually|wait)\b\W*(?:option\s+)?\(?([A-Z])\)?(?![A-Za-z])")
+_SECOND_LETTER = re.compile(
+    r"(?:^|[\s,;/])\(?([A-Z])[).:](?:\s|$)|\b(?:or|and|maybe|perhaps|actually|wait)\b\W*(?:option\s+)?\(?([A-Z])\)?(?![A-Za-z])"
+)
 _TAKEN_BACK = re.compile(r"\W*(?:is|was|are|isn't|wasn't|not|cannot|can't)\b", re.IGNORECASE)
 _LETTERS_UP_TO_H = re.compile(r"[A-Ha-h]")
 
@@ -52,9 +54,7 @@ def gold_letter(gold: str, choices: tuple[str, ...]) -> int | None:
     if match and (not choices or _index(match[1]) < len(choices)):
         return _index(match[1])
     texts = choice_texts(choices)
-    named = [position for position, text in enumerate(texts) if text_key(text) == text_key(gold)]
-    if not named and choices:
-        named = [i for i, text in enumerate(texts) if kind_of(text) and compare(text, gold, exact_paths_only=True) == "correct"]
+    named = named_by_text(texts, gold)
     if named:
         return named[0]
     match = _WITH_TEXT.fullmatch(gold)
@@ -65,17 +65,20 @@ def gold_letter(gold: str, choices: tuple[str, ...]) -> int | None:
     return None
 
 
-def _same_choice(text: str, answer: str, tolerance: float, exact_paths_only: bool) -> str:
+def _same_choice(text: str, answer: str, exact_paths_only: bool) -> str:
     if kind_of(text) is None:
         return "correct" if text_key(text) == text_key(answer) and text else "wrong"
-    return compare(text, answer, tolerance, exact_paths_only)
+    return compare(text, answer, 0.0, exact_paths_only)
 
 
-def _equal_choices(texts: tuple[str, ...], answer: str, tolerance: float) -> list[int]:
-    return [i for i, text in enumerate(texts) if _same_choice(text, answer, tolerance, True) == "correct"]
+@lru_cache(maxsize=8192)
+def named_by_text(texts: tuple[str, ...], answer: str) -> tuple[int, ...]:
+    """The choices that a text is: the ones with these very words, else the ones that mean the same."""
+    same = tuple(i for i, text in enumerate(texts) if text_key(text) == text_key(answer))
+    return same or tuple(i for i, text in enumerate(texts) if _same_choice(text, answer, True) == "correct")
 
 
-def read_letter(answer: str, texts: tuple[str, ...], tolerance: float = DEFAULT_TOLERANCE) -> int | str | None:
+def read_letter(answer: str, texts: tuple[str, ...]) -> int | str | None:
     """The index of the choice that an answer names by letter, `TWO` where it names several, `None` where it names none."""
     match = _ALONE.fullmatch(answer)
     if match:
@@ -91,7 +94,7 @@ def read_letter(answer: str, texts: tuple[str, ...], tolerance: float = DEFAULT_
     rest = tidy(bare[2] if bare else match[4])
     if texts and letter >= len(texts):
         return None
-    equal = _equal_choices(texts, rest, tolerance)
+    equal = named_by_text(texts, rest)
     if letter in equal:
         return letter
     if equal:
@@ -102,20 +105,23 @@ def read_letter(answer: str, texts: tuple[str, ...], tolerance: float = DEFAULT_
     return TWO if any(other < (len(texts) or 26) for other in others) else letter
 
 
-def compare_choice(gold: int, answer: str, choices: tuple[str, ...], tolerance: float) -> str:
+def compare_choice(gold: int, answer: str, choices: tuple[str, ...]) -> str:
     """`correct`, `wrong` or another of the reasons of `equality.compare`, for a gold that is one of the choices."""
     texts = choice_texts(choices)
-    letter = read_letter(answer, texts, tolerance)
-    if letter is None and (shorter := strip_lead_in(answer)) != answer:
+    in_these_words = len(answer) > 1 and [i for i, text in enumerate(texts) if text_key(text) == text_key(answer)]
+    letter = None if in_these_words else read_letter(answer, texts)
+    if letter is None and not in_these_words and (shorter := strip_lead_in(answer)) != answer:
         answer = shorter
-        letter = read_letter(answer, texts, tolerance)
+        letter = read_letter(answer, texts)
     if letter == TWO:
         return "two_answers"
     if letter is not None:
         return "correct" if letter == gold else "wrong"
     if not texts:
         return "unreadable"
-    equal = _equal_choices(texts, answer, tolerance)
-    if equal:
-        return "correct" if any(texts[i] == texts[gold] for i in equal) and gold in equal else "wrong"
-    return _same_choice(texts[gold], answer, tolerance, False)
+    named = named_by_text(texts, answer)
+    if not named:
+        return _same_choice(texts[gold], answer, False)
+    if gold not in named:
+        return "wrong"
+    return "correct" if len({text_key(texts[i]) for i in named}) == 1 else "two_answers"

@@ -15,8 +15,25 @@ _CHARACTERS = {chr(code): chr(code - 0xFEE0) for code in range(0xFF01, 0xFF5F)}
 _CHARACTERS |= dict.fromkeys("\u00a0\u2002\u2003\u2007\u2009\u200a\u202f\u3000", " ")
 _CHARACTERS |= dict.fromkeys("\u200b\u200c\u200d\u2060\ufeff\u00ad", "")
 _CHARACTERS |= dict.fromkeys("\u2212\u2013\u2010\u2011\u2012\ufe63", "-")
-_CHARACTERS |= {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "×": r"\times ", "·": r"\cdot ", "⋅": r"\cdot "}
-_CHARACTERS |= {"÷": "/", "⁄": "/", "∕": "/", "√": r"\sqrt", "π": r"\pi ", "∞": r"\infty ", "°": r"^\circ ", "º": r"^\circ "}
+_CHARACTERS |= {
+    "\u2018": "'",
+    "\u2019": "'",
+    "\u201c": '"',
+    "\u201d": '"',
+    "×": r"\times ",
+    "·": r"\cdot ",
+    "⋅": r"\cdot ",
+}
+_CHARACTERS |= {
+    "÷": "/",
+    "⁄": "/",
+    "∕": "/",
+    "√": r"\sqrt",
+    "π": r"\pi ",
+    "∞": r"\infty ",
+    "°": r"^\circ ",
+    "º": r"^\circ ",
+}
 _CHARACTERS |= {"≤": r"\le ", "≥": r"\ge ", "≠": r"\ne ", "≈": r"\approx ", "±": r"\pm ", "∪": r"\cup ", "∩": r"\cap "}
 _CHARACTERS |= {"θ": r"\theta ", "α": r"\alpha ", "β": r"\beta ", "∈": r"\in ", "∠": r"\angle ", "℃": r"^\circ C"}
 _CHARACTERS |= {"½": " 1/2", "⅓": " 1/3", "⅔": " 2/3", "¼": " 1/4", "¾": " 3/4", "⅕": " 1/5", "⅛": " 1/8"}
@@ -51,9 +68,9 @@ _WRAPPERS = [
         r"(?:\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
     )
 ]
-_TRAILING = re.compile(r"(?:\s|[.;,!]|\\\\)+$")
+_TRAILING = re.compile(r"(?:\s|[.;,]|\\\\)+$")
 
-_INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?: [0-9]{3})+(?![0-9])|[0-9]+)"
+_INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ ][0-9]{3})+(?![0-9])|[0-9]+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)"
 _NUMERAL = re.compile(
     rf"""(?P<sign>[+-]?)\s*(?P<currency>[$€£¥₹]?)\s*(?P<sign2>[+-]?)\s*(?:
@@ -67,13 +84,9 @@ _NUMERAL = re.compile(
     re.VERBOSE,
 )
 _APPROXIMATELY = re.compile(r"(?:\\approx|\\sim|≈|approximately|approx\.?|about|around|roughly)\s*", re.IGNORECASE)
-_WORDS = {
-    word: Fraction(value)
-    for value, word in enumerate(
-        "zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-        "eighteen nineteen twenty".split()
-    )
-}
+_NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
+seventeen eighteen nineteen twenty"""
+_WORDS = {word: Fraction(value) for value, word in enumerate(_NUMBER_WORDS.split())}
 
 _UNITS = {
     "%": "% percent percentage pct",
@@ -131,10 +144,9 @@ _UNITS = {
 }
 _CANONICAL_UNIT = {alias: unit for unit, aliases in _UNITS.items() for alias in aliases.split()}
 _TIGHT_UNIT = re.compile(r"(?:m|g|L|l|s|N|J|W|V|K|h|t|d)(?:\s*\^\s*\{?-?[0-9]\}?)?")
-_NOT_UNITS = set(
-    "or and not to than if but is are no yes of the a an either neither nor maybe more less per x plus minus times over "
-    "million billion thousand hundred trillion m\\cdot".split()
-)
+_NOT_UNIT_WORDS = """or and not to than if but is are no yes of the a an either neither nor maybe more less per x plus minus
+times over hundred"""
+_NOT_UNITS = set(_NOT_UNIT_WORDS.split())
 _UNIT_POWER = re.compile(r"(.*?)(?:\s*\^\s*\{?\s*(-?[1-9])\s*\}?)?")
 _SQUARE = re.compile(r"(square|sq\.?|cubic|cu\.?)\s+(.+)")
 _FACTORS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
@@ -202,8 +214,10 @@ def _unit(text: str, tight: bool) -> str | None:
     squeezed = re.sub(r"\s+", "", unwrapped).lower()
     if squeezed in _CANONICAL_UNIT:
         is_letter = squeezed.isalpha() and len(squeezed) == 1
-        return None if is_letter and tight and not wrapped and not _TIGHT_UNIT.fullmatch(unwrapped) else (
-            _CANONICAL_UNIT[squeezed]
+        return (
+            None
+            if is_letter and tight and not wrapped and not _TIGHT_UNIT.fullmatch(unwrapped)
+            else (_CANONICAL_UNIT[squeezed])
         )
     if "/" in unwrapped or " per " in unwrapped:
         parts = [_unit(part, False) for part in re.split(r"/| per ", unwrapped)]
@@ -260,6 +274,12 @@ def _read_plain(text: str) -> Quantity | None:
     return Quantity(value, unit or None)
 
 
+def sides_disagree(text: str) -> bool:
+    """Whether an equation sets two different numbers equal, as `x = 3 = 5` does."""
+    sides = [_read_plain(side.strip()) for side in text.split("=")] if "=" in text else []
+    return len({side.value for side in sides if side}) > 1
+
+
 @lru_cache(maxsize=8192)
 def read_quantity(text: str) -> Quantity | None:
     """The number that a tidied text is, or `None`; in a chain `x = 3 + 2 = 5` the last one."""
@@ -273,7 +293,7 @@ def read_quantity(text: str) -> Quantity | None:
     quantity = _read_plain(right)
     if quantity is None or not left[0] or any(_SEVERAL_SIDES.search(side) for side in left):
         return None
-    if any(side and (value := _read_plain(side)) and value.value != quantity.value for side in left):
+    if sides_disagree(text):
         return None
     return Quantity(quantity.value, quantity.unit, left[0].replace(" ", ""))
 
@@ -287,9 +307,9 @@ def same_quantity(gold: Quantity, answer: Quantity, tolerance: float) -> bool:
 
     A unit or a name that one side leaves out is ignored, two different ones are not; 50% is 50 and is 1/2.
     """
-    if gold.name and answer.name and gold.name != answer.name:
-        if _VARIABLE.fullmatch(gold.name) and _VARIABLE.fullmatch(answer.name):
-            return False
+    names = (gold.name or "", answer.name or "")
+    if names[0] != names[1] and all(map(_VARIABLE.fullmatch, names)):
+        return False
     if gold.unit and answer.unit and gold.unit != answer.unit:
         return False
     if _close(gold.value, answer.value, tolerance):

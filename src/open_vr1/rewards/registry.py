@@ -13,19 +13,26 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from open_vr1.errors import UserError
-from open_vr1.rewards.accuracy import (
-    accuracy,
-    format,
-    format_lenient,
-    format_plus_accuracy,
-    hard_format_result,
-    tag_count,
-)
+from open_vr1.rewards import boxes, lengths, outcome, reading
 from open_vr1.rewards.base import Reward
 
 REWARDS: dict[str, Reward] = {
-    reward.__name__: reward
-    for reward in (accuracy, format, format_lenient, format_plus_accuracy, hard_format_result, tag_count)
+    "accuracy": outcome.accuracy,
+    "format": outcome.format,
+    "format_lenient": outcome.format_lenient,
+    "hard_format_result": outcome.hard_format_result,
+    "format_plus_accuracy": outcome.format_plus_accuracy,
+    "tag_count": outcome.tag_count,
+    "iou": boxes.iou,
+    "giou": boxes.giou,
+    "detection": boxes.detection,
+    "point_in_box": boxes.point_in_box,
+    "counting": reading.counting,
+    "chart_accuracy": reading.chart_accuracy,
+    "ocr": reading.ocr,
+    "cosine_length": lengths.cosine_length,
+    "soft_overlong": lengths.soft_overlong,
+    "repetition_penalty": lengths.repetition_penalty,
 }
 
 
@@ -46,7 +53,9 @@ def _find(name: str) -> Callable:
     try:
         function = getattr(importlib.import_module(module_name), attribute)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"reward_funcs: {name!r} cannot be imported ({error}); write package.module:function") from error
+        raise UserError(
+            f"reward_funcs: {name!r} cannot be imported ({error}); write package.module:function"
+        ) from error
     if not callable(function):
         raise UserError(f"reward_funcs: {name!r} is a {type(function).__name__} and cannot be called")
     return function
@@ -63,7 +72,9 @@ def _configure(name: str, reward: Callable, options: Mapping[str, Any]) -> Calla
             raise UserError(f"reward_options: {name} has no option {key!r}; {_nearest(key, list(known))}")
         default = getattr(reward, key)
         wanted = (int, float) if isinstance(default, float) else type(default)
-        if default is not None and (not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)):
+        if default is not None and (
+            not isinstance(value, wanted) or isinstance(value, bool) != isinstance(default, bool)
+        ):
             raise UserError(f"reward_options: {name}.{key} is {value!r}; write a {type(default).__name__}")
     try:
         return dataclasses.replace(copy.deepcopy(reward), **options)
@@ -87,7 +98,9 @@ def resolve(names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | Non
     if not names:
         raise UserError(f"reward_funcs: is empty; name at least one of {', '.join(REWARDS)}")
     if repeated := {name for name in names if list(names).count(name) > 1}:
-        raise UserError(f"reward_funcs: {', '.join(sorted(repeated))} is named twice; give it one larger weight instead")
+        raise UserError(
+            f"reward_funcs: {', '.join(sorted(repeated))} is named twice; give it one larger weight instead"
+        )
     if unused := [name for name in options if name not in names]:
         raise UserError(f"reward_options: {unused[0]!r} is not in reward_funcs; {_nearest(unused[0], list(names))}")
     return [_configure(name, _find(name), options.get(name) or {}) for name in names]

@@ -80,7 +80,9 @@ def verify(
         reason = reading.reason
         if reason == "truncated" and truncated is False or reason == "no_answer_block" and truncated:
             reason = "no_answer_block" if truncated is False else "truncated"
-        return Verdict(None if usable_gold is None else 0.0, None, "gold_unparsable" if usable_gold is None else reason)
+        return Verdict(
+            None if usable_gold is None else 0.0, None, "gold_unparsable" if usable_gold is None else reason
+        )
     answer = reading.candidates[0] if len(reading.candidates) == 1 else None
     if usable_gold is None:
         return Verdict(None, answer, "gold_unparsable")
@@ -108,7 +110,7 @@ def compare_answer(
     if not answer:
         return "empty_answer"
     if letter is not None:
-        return compare_choice(letter, answer, _as_texts(choices), tolerance)
+        return compare_choice(letter, answer, _as_texts(choices))
     listed = _as_texts(choices)
     if listed and isinstance(named := gold_letter(answer, listed), int) and len(answer) == 1:
         answer = tidy(listed[named])

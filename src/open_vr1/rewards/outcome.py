@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, THINK_CLOSE, THINK_OPEN
 from open_vr1.rewards.base import Reward, Score
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE
-from open_vr1.rewards.format import FORMAT_REASONS, lenient_format, strict_format
+from open_vr1.rewards.formats import FORMAT_REASONS, lenient_format, strict_format
 from open_vr1.rewards.verify import REASONS, Verdict, verify
 
 
