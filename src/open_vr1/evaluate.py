@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from open_vr1.entry import entry_point
-from open_vr1.recipe import EvalArguments, Recipe, recipe_from_command_line
+from open_vr1.recipe import Recipe, recipe_from_command_line
+from open_vr1.recipe_arguments import EvalArguments
 
 
 @entry_point
@@ -35,11 +36,12 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     import torch
 
     from open_vr1.build import run_builds
-    from open_vr1.data import check_model_exists, load_processor, load_rows
+    from open_vr1.data import load_rows
+    from open_vr1.data_sources import check_model, load_processor
 
     args = recipe.args
     run_builds(recipe)
-    check_model_exists(recipe)
+    check_model(recipe.model.model_name_or_path)
     processor = load_processor(recipe.model.model_name_or_path, args.min_pixels, args.max_pixels)
     rows = load_rows(args, "eval", processor, seed=args.seed)
     if args.num_samples:
@@ -64,7 +66,7 @@ def _answers(recipe: Recipe, processor: Any, rows: Any) -> Iterator[dict[str, An
     import torch
     from transformers import AutoModelForImageTextToText
 
-    from open_vr1.rewards.format import strict_format
+    from open_vr1.rewards.formats import strict_format
     from open_vr1.rewards.verify import verify
 
     args: EvalArguments = recipe.args

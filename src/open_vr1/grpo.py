@@ -10,7 +10,8 @@ import sys
 from collections.abc import Sequence
 
 from open_vr1.entry import entry_point
-from open_vr1.recipe import recipe_from_command_line
+from open_vr1.ptst.schedule import Schedule
+from open_vr1.recipe import Recipe, recipe_from_command_line
 
 
 @entry_point
@@ -21,8 +22,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from trl import get_peft_config
 
     from open_vr1.build import run_builds
-    from open_vr1.data import check_model_exists, load_processor, load_rows
-    from open_vr1.ptst.schedule import Schedule
+    from open_vr1.data import load_rows
+    from open_vr1.data_sources import check_model, load_processor
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
@@ -31,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_finished(recipe):
         return
     run_builds(recipe)
-    check_model_exists(recipe)
+    check_model(recipe.model.model_name_or_path)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     trainer = PTSTTrainer(
         model=load_model(recipe),
         args=args,
-        schedule=Schedule.of(recipe),
+        schedule=schedule_of(recipe),
         constant=recipe.args.ptst_constant,
         reward_funcs=registry.resolve(recipe.args.reward_funcs),
         train_dataset=rows,
@@ -54,6 +55,17 @@ def main(argv: Sequence[str] | None = None) -> None:
         peft_config=get_peft_config(recipe.model),
     )
     train_to_the_end(trainer, recipe, processor, checkpoint)
+
+
+def schedule_of(recipe: Recipe) -> Schedule:
+    """The recipe's stages; a recipe without any is one stage."""
+    args = recipe.training
+    only_stage = {
+        "max_completion_length": args.max_completion_length,
+        "num_generations": args.num_generations,
+        "steps": args.max_steps,
+    }
+    return Schedule.from_recipe(recipe.args.ptst_stages or [only_stage], str(recipe.path))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     from trl import SFTTrainer, get_peft_config
 
     from open_vr1.build import run_builds
-    from open_vr1.data import check_model_exists, load_processor, load_rows
+    from open_vr1.data import load_rows
+    from open_vr1.data_sources import check_model, load_processor
     from open_vr1.resume import ResumableTrainer
     from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
 
@@ -32,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_finished(recipe):
         return
     run_builds(recipe)
-    check_model_exists(recipe)
+    check_model(recipe.model.model_name_or_path)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
