@@ -153,8 +153,8 @@ def write_samples(folder: Path, count: int = 40) -> None:
 def write_demo_run(folder: Path) -> Path:
     folder.mkdir(parents=True)
     (folder / "results.json").write_text(json.dumps(demo_results()))
-    write_log(folder / "sft", sft_log())
-    write_log(folder / "grpo", grpo_log([(40, 80, 8), (40, 160, 4)]))
+    write_log(folder / "cold", sft_log())
+    write_log(folder / "final", grpo_log([(40, 80, 8), (40, 160, 4)]))
     write_samples(folder)
     return folder
 
@@ -213,7 +213,7 @@ def run_of(folder: Path, results: dict | None = None, grpo: list[dict] | None = 
     if results is not None:
         (folder / "results.json").write_text(json.dumps(results))
     if grpo is not None:
-        write_log(folder / "grpo", grpo)
+        write_log(folder / "final", grpo)
     return read_run(folder)
 
 

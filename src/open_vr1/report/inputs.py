@@ -1,8 +1,8 @@
 """Reads what a run left in its folder; every part is optional, and a part that is not there stays empty.
 
     results.json              evaluations, commands, versions, timings
-    sft/trainer_state.json    the cold start's training log
-    grpo/trainer_state.json   the reinforcement learning's training log
+    cold/trainer_state.json   the cold start's training log
+    final/trainer_state.json  the reinforcement learning's training log
     samples.jsonl             held-out questions with the model's completions before and after
 
 A log may also lie in the newest `checkpoint-*` below, and directly in the folder when that is the output of `make sft` or
@@ -137,7 +137,7 @@ def read_run(folder: Path) -> Run:
         raise UserError(f"{folder}: no such run folder; give the output folder of a run, such as outputs/demo")
     results_file, samples_file = folder / "results.json", folder / "samples.jsonl"
     results = _read_object(results_file) if results_file.exists() else {}
-    sft, grpo = _find_log(folder, "sft"), _find_log(folder, "grpo")
+    sft, grpo = _find_log(folder, "cold"), _find_log(folder, "final")
     if not results and sft is None and grpo is None:
         raise UserError(
             f"{folder}: nothing to report; it has no results.json and no trainer_state.json, so no run has written here yet"
@@ -224,7 +224,7 @@ def _find_log(folder: Path, phase: str) -> Log | None:
                 continue
             rows = [row for row in _read_object(file).get("log_history", []) if "step" in row]
             is_grpo = any("reward" in row for row in rows)
-            if rows and is_grpo == (phase == "grpo"):
+            if rows and is_grpo == (phase == "final"):
                 return Log(rows)
             break
     return None
