@@ -1,7 +1,7 @@
 """Pictures with questions whose answers need looking: counting, comparing, reading a bar chart, measuring a rectangle.
 
-A scene is data; `draw` paints it and `ask` words a question about it, with the facts a chain of thought may state. Cells,
-bars and grid units are sized so that a picture is 84 x 84 pixels: nine visual tokens of Qwen2.5-VL.
+A scene is data; `draw` paints it and `ask` words a question about it, with the facts a chain of thought may state. A cell
+is one visual token of Qwen2.5-VL (28 x 28 pixels) and a unit of length half of one, so a picture costs six or nine tokens.
 """
 
 import random
@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 
 from PIL import Image, ImageDraw
 
-SIDE = 84
-CELL = SIDE // 3
-UNIT = 12
+CELL = 28
+UNIT = CELL // 2
+SIDE = 3 * CELL
 COLOURS = {
     "red": (214, 39, 40),
     "green": (44, 160, 44),
@@ -19,8 +19,9 @@ COLOURS = {
     "yellow": (240, 200, 20),
     "purple": (148, 60, 190),
 }
+GRID = (215, 215, 215)
 SHAPES = ("circle", "square", "triangle")
-ROWS = ("top", "middle", "bottom")
+ROWS = ("top", "bottom")
 KINDS = ("count", "compare", "bars", "rectangle")
 LEVELS = (1, 2, 3)
 
@@ -55,15 +56,15 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample([(row, column) for row in range(3) for column in range(3)], 2 * level + rng.randint(0, 1))
-        # Two or three colours, so that a question about one of them is rarely answered by zero.
+        cells = rng.sample([(row, column) for row in range(len(ROWS)) for column in range(3)], level + rng.randint(1, 3))
+        # Two or three colours, so that a question about one of them is rarely answered by one.
         colours = rng.sample(list(COLOURS), 2 if level < 3 else 3)
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(colours)) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
     if kind == "bars":
-        colours = rng.sample(list(COLOURS), level + 1)
-        return Scene(kind, level, tuple((colour, rng.randint(1, 6)) for colour in colours))
+        colours = rng.sample(list(COLOURS), min(level + 1, 3))
+        return Scene(kind, level, tuple((colour, rng.randint(1, 4 if level == 1 else 6)) for colour in colours))
     longest = 2 * level
     width, height = rng.randint(1, longest), rng.randint(1, longest)
     x, y = rng.randint(0, 6 - width), rng.randint(0, 6 - height)
@@ -71,7 +72,8 @@ def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
 
 
 def draw(scene: Scene) -> Image.Image:
-    image = Image.new("RGB", (SIDE, SIDE), "white")
+    height = SIDE if scene.kind in ("bars", "rectangle") else len(ROWS) * CELL
+    image = Image.new("RGB", (SIDE, height), "white")
     pen = ImageDraw.Draw(image)
     if scene.kind == "bars":
         _draw_bars(pen, scene)
@@ -95,23 +97,19 @@ def _draw_shapes(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    base = SIDE - 6
-    for height in range(7):
-        pen.line([(0, base - height * UNIT), (SIDE, base - height * UNIT)], fill=(215, 215, 215))
+    for y in range(0, SIDE, UNIT):
+        pen.line([(0, y), (SIDE, y)], fill=GRID)
     for i, (colour, height) in enumerate(scene.items):
-        left = 3 + i * 20
-        pen.rectangle((left, base - height * UNIT, left + 16, base), fill=COLOURS[colour])
+        pen.rectangle((i * CELL + 5, SIDE - height * UNIT, i * CELL + 22, SIDE), fill=COLOURS[colour])
 
 
 def _draw_rectangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+    for at in range(0, SIDE, UNIT):
+        pen.line([(at, 0), (at, SIDE)], fill=GRID)
+        pen.line([(0, at), (SIDE, at)], fill=GRID)
     ((x, y, width, height, colour),) = scene.items
-    origin = 6
-    for i in range(7):
-        at = origin + i * UNIT
-        pen.line([(at, origin), (at, SIDE - 6)], fill=(215, 215, 215))
-        pen.line([(origin, at), (SIDE - 6, at)], fill=(215, 215, 215))
-    left, top = origin + x * UNIT, origin + y * UNIT
-    pen.rectangle((left, top, left + width * UNIT, top + height * UNIT), fill=COLOURS[colour])
+    left, top = x * UNIT, y * UNIT
+    pen.rectangle((left, top, left + width * UNIT - 1, top + height * UNIT - 1), fill=COLOURS[colour])
 
 
 def ask(scene: Scene, rng: random.Random) -> Question:
@@ -131,11 +129,13 @@ def _near_numbers(answer: int, rng: random.Random) -> list[str]:
 
 
 def _rows(scene: Scene) -> list[list[tuple[str, str]]]:
-    return [[(colour, shape) for row, _, shape, colour in scene.items if row == i] for i in range(3)]
+    return [[(colour, shape) for row, _, shape, colour in scene.items if row == i] for i in range(len(ROWS))]
 
 
 def _list_rows(scene: Scene) -> str:
-    lines = [", ".join(f"{colour} {shape}" for colour, shape in row) or "none" for row in _rows(scene)]
+    """Every cell in order, the empty ones too."""
+    cells = {(row, column): f"{colour} {shape}" for row, column, shape, colour in scene.items}
+    lines = [", ".join(cells.get((row, column), "none") for column in range(3)) for row in range(len(ROWS))]
     return " ".join(f"{name.capitalize()}: {line}." for name, line in zip(ROWS, lines, strict=True))
 
 

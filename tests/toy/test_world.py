@@ -1,0 +1,177 @@
+"""The toy world: its answers and chains are true of its pictures, and its splits never share a picture."""
+
+import io
+import random
+import re
+from collections import Counter
+
+import pytest
+from datasets import load_dataset
+from PIL import Image
+
+from open_vr1.toy.chains import DOUBTS, draw_revisions
+from open_vr1.toy.scenes import CELL, COLOURS, GRID, KINDS, LEVELS, ROWS, SIDE, UNIT, ask, draw, make_scene
+from open_vr1.toy.world import SPLITS, build, rows
+
+BACKGROUNDS = {(255, 255, 255), GRID}
+NAMES = {rgb: name for name, rgb in COLOURS.items()}
+
+
+def picture_of(row):
+    picture = Image.open(io.BytesIO(row["images"][0]["bytes"]))
+    picture.load()
+    return picture
+
+
+def see_shapes(picture):
+    """What a picture shows, read from its pixels alone: (row, "colour shape" or "none")."""
+    seen = []
+    for row in range(len(ROWS)):
+        for column in range(3):
+            box = (column * CELL, row * CELL, (column + 1) * CELL, (row + 1) * CELL)
+            cell = picture.crop(box)
+            filled = [(x, y) for x in range(CELL) for y in range(CELL) if cell.getpixel((x, y)) not in BACKGROUNDS]
+            if not filled:
+                seen.append((row, "none"))
+                continue
+            left, top = min(x for x, _ in filled), min(y for _, y in filled)
+            right, middle = max(x for x, _ in filled), top + (max(y for _, y in filled) - top) // 2
+            if (left, top) in filled:
+                shape = "square"
+            else:
+                shape = "circle" if {(left, middle), (right, middle)} & set(filled) else "triangle"
+            seen.append((row, f"{NAMES[cell.getpixel(filled[len(filled) // 2])]} {shape}"))
+    return seen
+
+
+def see_bars(picture):
+    heights = {}
+    for x in range(SIDE):
+        column = [picture.getpixel((x, y)) for y in range(SIDE)]
+        inked = [pixel for pixel in column if pixel not in BACKGROUNDS]
+        if inked:
+            heights[NAMES[inked[0]]] = len(inked) // UNIT
+    return heights
+
+
+def see_rectangle(picture):
+    inked = [(x, y) for x in range(SIDE) for y in range(SIDE) if picture.getpixel((x, y)) not in BACKGROUNDS]
+    xs, ys = [x for x, _ in inked], [y for _, y in inked]
+    return (max(xs) - min(xs) + 1) // UNIT, (max(ys) - min(ys) + 1) // UNIT
+
+
+def answer_by_looking(row):
+    """The answer to a row's question from its pixels, without the generator's own facts."""
+    picture, question = picture_of(row), row["question"]
+    colours, shapes = "|".join(COLOURS), "circle|square|triangle"
+    if row["kind"] == "count":
+        colour = re.search(rf"\b({colours})\b", question)
+        shape = re.search(rf"\b({shapes})s\b", question)
+        asked = {match[1] for match in (colour, shape) if match}
+        return str(sum(asked <= set(seen.split()) for _, seen in see_shapes(picture)))
+    if row["kind"] == "compare":
+        one, other = re.findall(rf"({shapes})s", question)
+        counts = Counter(seen.split()[-1] for _, seen in see_shapes(picture))
+        if counts[one] == counts[other]:
+            return "the same number"
+        return f"{max((one, other), key=counts.__getitem__)}s"
+    if row["kind"] == "bars":
+        asked = [see_bars(picture)[colour] for colour in re.findall(rf"\b({colours})\b", question)]
+        return str(asked[0] if len(asked) == 1 else sum(asked) if "together" in question else abs(asked[0] - asked[1]))
+    width, height = see_rectangle(picture)
+    return str(width * height if "area" in question else 2 * (width + height))
+
+
+@pytest.fixture(scope="module")
+def some_rows():
+    return list(rows("train", 240, seed=3))
+
+
+def test_every_answer_is_what_the_pixels_show(some_rows):
+    for row in some_rows:
+        seen = answer_by_looking(row)
+        expected = row["choices"]["ABCD".index(row["answer"])] if row["choices"] else row["answer"]
+        assert seen == expected, row["question"]
+
+
+def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
+    for row in some_rows:
+        thinking, picture = row["thinking"], picture_of(row)
+        if row["kind"] in ("count", "compare"):
+            for place, name in enumerate(("Top", "Bottom")):
+                seen = ", ".join(shown for at, shown in see_shapes(picture) if at == place)
+                assert thinking.count(f"{name}: {seen}.") == 1
+        elif row["kind"] == "bars":
+            heights = see_bars(picture)
+            stated = re.findall(rf"({'|'.join(COLOURS)}) (\d)", thinking.lower())
+            assert stated and all(heights[colour] == int(height) for colour, height in stated)
+        else:
+            width, height = see_rectangle(picture)
+            stated = re.findall(r"(\d) wide(?:,| and) (\d) high", thinking)
+            assert stated and set(stated) == {(str(width), str(height))}
+
+
+def test_the_arithmetic_of_a_chain_is_right(some_rows):
+    for row in some_rows:
+        for sum_of_terms, total in re.findall(r"((?:\d+ [+x-] )+\d+) = (\d+)", row["thinking"]):
+            assert eval(sum_of_terms.replace("x", "*")) == int(total)  # noqa: S307 (digits and operators only)
+
+
+def test_every_kind_and_level_is_asked_open_and_as_multiple_choice(some_rows):
+    assert {(row["kind"], row["level"]) for row in some_rows} == {(kind, level) for kind in KINDS for level in LEVELS}
+    for kind in set(KINDS) - {"compare"}:
+        assert {bool(row["choices"]) for row in some_rows if row["kind"] == kind} == {True, False}
+
+
+def test_choices_differ_and_hold_the_answer(some_rows):
+    for row in some_rows:
+        assert len(set(row["choices"])) == len(row["choices"])
+        if row["choices"]:
+            assert row["answer"] in "ABCD"[: len(row["choices"])]
+
+
+def test_harder_levels_show_more():
+    rng = random.Random(0)
+    for kind in ("count", "compare"):
+        sizes = [sum(len(make_scene(kind, level, rng).items) for _ in range(50)) for level in LEVELS]
+        assert sizes == sorted(set(sizes))
+
+
+def test_splits_never_share_a_picture_whatever_their_seed_and_size():
+    pictures = {
+        split: {picture_of(row).tobytes() for seed in (0, 1) for row in rows(split, 150, seed)} for split in SPLITS
+    }
+    assert all(len(seen) > 150 for seen in pictures.values())
+    for split in SPLITS:
+        assert not pictures[split] & set().union(*(pictures[other] for other in SPLITS if other != split))
+
+
+def test_a_seed_fixes_every_row():
+    assert list(rows("test", 20, seed=1)) == list(rows("test", 20, seed=1))
+    assert list(rows("test", 20, seed=1)) != list(rows("test", 20, seed=2))
+
+
+def test_overthinking_doubts_and_ends_where_it_began():
+    plain, doubting = list(rows("train", 200, 0, overthinking=0)), list(rows("train", 200, 0, overthinking=3))
+    assert not any(doubt in row["thinking"] for row in plain for doubt in DOUBTS)
+    assert sum(any(doubt in row["thinking"] for doubt in DOUBTS) for row in doubting) > 100
+
+
+def test_harder_questions_are_doubted_more():
+    rng = random.Random(0)
+    means = [sum(draw_revisions(1.5, level, rng) for _ in range(2000)) / 2000 for level in LEVELS]
+    assert means == sorted(means) and means[2] > means[0] + 0.5
+
+
+def test_the_built_files_hold_the_rows_that_were_asked_for(tmp_path):
+    build(tmp_path, seed=0, train=12, rl=8)
+    train = load_dataset("parquet", data_files=str(tmp_path / "train.parquet"), split="train", cache_dir=str(tmp_path))
+    assert len(train) == 12 and train[0]["images"][0].width == SIDE
+    rl = load_dataset("parquet", data_files=str(tmp_path / "rl.parquet"), split="train", cache_dir=str(tmp_path))
+    assert len(rl) == 8 and not set(rl["id"]) & set(train["id"])
+
+
+def test_a_picture_is_drawn_the_same_every_time():
+    scene = make_scene("count", 2, random.Random(5))
+    assert draw(scene).tobytes() == draw(scene).tobytes()
+    assert ask(scene, random.Random(1)) == ask(scene, random.Random(1))
