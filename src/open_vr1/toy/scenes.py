@@ -19,9 +19,9 @@ COLOURS = {
     "yellow": (240, 200, 20),
     "purple": (148, 60, 190),
 }
-GRID = (215, 215, 215)
+GRID, FRAME = (215, 215, 215), (60, 60, 60)
 SHAPES = ("circle", "square", "triangle")
-ROWS = ("top", "bottom")
+ROWS, COLUMNS = ("top", "bottom"), ("left", "middle", "right")
 KINDS = ("count", "compare", "bars", "rectangle")
 LEVELS = (1, 2, 3)
 
@@ -56,7 +56,7 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample([(row, column) for row in range(len(ROWS)) for column in range(3)], level + rng.randint(1, 3))
+        cells = rng.sample([(row, column) for row in range(len(ROWS)) for column in range(len(COLUMNS))], level + rng.randint(1, 3))
         # Two or three colours, so that a question about one of them is rarely answered by one.
         colours = rng.sample(list(COLOURS), 2 if level < 3 else 3)
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(colours)) for cell in sorted(cells))
@@ -81,6 +81,8 @@ def draw(scene: Scene) -> Image.Image:
         _draw_rectangle(pen, scene)
     else:
         _draw_shapes(pen, scene)
+    # Qwen's vision tower knows only where patches lie to each other. A frame tells a patch where it lies in the picture.
+    pen.rectangle((0, 0, image.width - 1, image.height - 1), outline=FRAME, width=2)
     return image
 
 
@@ -133,10 +135,10 @@ def _rows(scene: Scene) -> list[list[tuple[str, str]]]:
 
 
 def _list_rows(scene: Scene) -> str:
-    """Every cell in order, the empty ones too."""
+    """Every cell by its number, the empty ones too."""
     cells = {(row, column): f"{colour} {shape}" for row, column, shape, colour in scene.items}
-    lines = [", ".join(cells.get((row, column), "none") for column in range(3)) for row in range(len(ROWS))]
-    return " ".join(f"{name.capitalize()}: {line}." for name, line in zip(ROWS, lines, strict=True))
+    names = [cells.get((row, column), "none") for row in range(len(ROWS)) for column in range(len(COLUMNS))]
+    return ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1)) + "."
 
 
 def _tally(scene: Scene, match) -> tuple[int, str]:
@@ -180,7 +182,7 @@ def _ask_compare(scene: Scene, rng: random.Random) -> Question:
 def _ask_bars(scene: Scene, rng: random.Random) -> Question:
     heights = dict(scene.items)
     one, other = rng.sample(list(heights), 2)
-    look = ", ".join(f"{colour} {height}" for colour, height in scene.items).capitalize() + "."
+    look = ", ".join(f"{place} {colour} {height}" for place, (colour, height) in zip(COLUMNS, scene.items)) + "."
     seen = f"{one} {heights[one]}, {other} {heights[other]}"
     form = rng.choice(["height", "sum", "difference"])
     if form == "height":
