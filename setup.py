@@ -52,7 +52,7 @@ extras = {
 in_an_extra = {requirement for requirements in extras.values() for requirement in requirements}
 base = [requirement for requirement in DEPENDENCIES.values() if requirement not in in_an_extra]
 
-version = re.search(r'^__version__ = "(.+)"', (ROOT / "src/open_vr1/__init__.py").read_text(), re.M).group(1)
+version = re.search(r'^__version__ = "(.+)"', (ROOT / "src/open_vr1/__init__.py").read_text(), re.MULTILINE).group(1)
 
 setup(
     name="open-vr1",
