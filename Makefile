@@ -9,8 +9,10 @@ UV = $(VENV)/bin/uv
 READY = $(VENV)/.installed
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 CODE := setup.py src tests $(wildcard benchmarks)
-# ACCELERATE=zero2 starts one process per device as recipes/accelerate_configs/zero2.yaml says.
-RUN = $(if $(ACCELERATE),$(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/$(ACCELERATE).yaml,$(PYTHON))
+# ACCELERATE=zero2 starts the processes that recipes/accelerate_configs/zero2.yaml describes, PROCESSES=4 another number.
+LAUNCH = $(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/$(ACCELERATE).yaml \
+	$(if $(PROCESSES),--num_processes $(PROCESSES))
+RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -40,9 +42,9 @@ evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 	$(PYTHON) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
 
-rewards: EXAMPLE = FILE=completions.jsonl
-rewards: need-FILE $(READY) ## what each reward gives each completion in FILE=completions.jsonl
-	$(PYTHON) -m open_vr1.rewards table $(FILE) $(ARGS)
+rewards: EXAMPLE = FILE=rollouts.jsonl
+rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
+	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
 
 test: $(READY) ## the test suite, offline; ARGS="-k schedule" picks tests
 	$(PYTHON) -m pytest $(ARGS)
