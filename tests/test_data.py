@@ -56,7 +56,9 @@ def row(number: int = 0, **changes) -> dict:
 
 def write_parquet(count: int, path: str = "rows.parquet", single: bool = False, **columns) -> str:
     pictures = [{"bytes": picture(i), "path": None} for i in range(count)]
-    name, value, feature = ("image", pictures, Image()) if single else ("images", [[p] for p in pictures], List(Image()))
+    name, value, feature = (
+        ("image", pictures, Image()) if single else ("images", [[p] for p in pictures], List(Image()))
+    )
     rows = {"prompt": [f"question {i}" for i in range(count)], name: value, "solution": [str(i) for i in range(count)]}
     features = {"prompt": Value("string"), name: feature, "solution": Value("string")}
     rows.update(columns)
@@ -105,7 +107,9 @@ def test_jsonl_paths_are_relative_to_the_file(tmp_path, monkeypatch):
 
 
 def test_a_single_path_per_row_is_a_list_of_one_picture():
-    rows = load_rows(grpo(write_jsonl([{"prompt": "a", "image": "1.png", "solution": "b"}]), columns={"images": "image"}))
+    rows = load_rows(
+        grpo(write_jsonl([{"prompt": "a", "image": "1.png", "solution": "b"}]), columns={"images": "image"})
+    )
     assert rows[0]["images"][0].size == PICTURE_SIZE
 
 
@@ -118,7 +122,9 @@ def test_parquet_without_dataset_metadata_and_raw_bytes_load():
 def test_picture_bytes_are_those_of_the_source_file(tmp_path):
     original = picture(5, format="JPEG")
     features = Features({"problem": Value("string"), "image": Image(), "answer": Value("string")})
-    source = Dataset.from_dict({"problem": ["q"], "image": [{"bytes": original, "path": None}], "answer": ["a"]}, features)
+    source = Dataset.from_dict(
+        {"problem": ["q"], "image": [{"bytes": original, "path": None}], "answer": ["a"]}, features
+    )
     source.to_parquet("rows.parquet")
     rows = load_rows(grpo("rows.parquet", columns={"prompt": "problem", "images": "image", "solution": "answer"}))
     assert rows.cast_column("images", List(Image(decode=False)))[0]["images"][0]["bytes"] == original
@@ -142,7 +148,9 @@ def test_pictures_are_not_copied_on_the_way_to_the_trainer(monkeypatch, single):
             found.add(structs.field("bytes").buffers()[2].address)
         return found
 
-    assert addresses(rows, "images") <= {a for source, _ in sources for a in addresses(source, "image" if single else "images")}
+    assert addresses(rows, "images") <= {
+        a for source, _ in sources for a in addresses(source, "image" if single else "images")
+    }
 
 
 def test_columns_of_an_entry_come_before_those_of_the_recipe():
@@ -257,6 +265,13 @@ def test_a_row_that_cannot_be_trained_on_is_named(rows, said):
     assert all(word in message for word in ["rows.jsonl", *said]), message
 
 
+def test_rows_of_a_slice_are_checked_and_counted_from_its_start():
+    path = write_jsonl([row(0, images=["gone.png"]), row(1), row(2, images=["0.png", "lost.png"]), row(3)])
+    assert "row 1: no file" in message_of(grpo(datasets=[{"path": path, "split": "train[1:]"}]))
+    rows = load_rows(grpo(datasets=[{"path": path, "split": "train[3:]"}]))
+    assert (len(rows), rows[0]["images"][0].getpixel((0, 0))) == (1, (0, 90, 200))
+
+
 def test_a_missing_column_is_named_with_those_that_are_there():
     message = message_of(grpo(write_jsonl([{"problem": "q", "images": ["0.png"], "solution": "1"}])))
     assert "problem, images, solution" in message and "columns: {prompt: problem}" in message
@@ -317,6 +332,16 @@ def test_a_mended_picture_is_read_again():
     message_of(grpo(path))
     Path("p1.png").write_bytes(picture(1))
     assert len(load_rows(grpo(path))) == 2
+
+
+def test_pictures_are_checked_by_several_processes_with_the_same_result(monkeypatch, caplog):
+    path = broken_rows(12, {7: b"nothing"})
+    monkeypatch.setattr("open_vr1.image_columns.ROWS_PER_PROCESS", 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with caplog.at_level(logging.WARNING):
+        rows = load_rows(grpo(path, max_bad_rows=0.1))
+    assert rows["id"][:] == [f"q{i}" for i in range(12) if i != 7]
+    assert "row 7 (id q7)" in caplog.text
 
 
 def test_a_second_load_does_not_decode_again(monkeypatch):
@@ -386,7 +411,7 @@ def test_a_checkpoint_that_is_not_there_names_the_command_that_makes_it():
         with pytest.raises(UserError, match="make sft RECIPE=recipes/tiny/sft.yaml"):
             load_processor(name)
     Path("outputs/cold").mkdir(parents=True)
-    with pytest.raises(UserError, match="no config.json.*make sft"):
+    with pytest.raises(UserError, match="no checkpoint in this folder.*make sft"):
         check_model("outputs/cold")
     with pytest.raises(UserError, match="someone/never-made.*HF_HUB_OFFLINE"):
         load_processor("someone/never-made")
