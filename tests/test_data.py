@@ -12,7 +12,6 @@ from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from open_vr1.data import load_processor, load_rows
-from open_vr1.data_sources import check_model
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import GRPOArguments, SFTArguments
 
@@ -237,6 +236,22 @@ def test_mixtures_hold_every_row_in_an_order_that_the_seed_decides():
     assert sorted(orders[0]) == sorted(orders[2]) == sorted(2 * [str(i) for i in range(20)])
 
 
+def test_a_mixture_leaves_out_the_choices_of_rows_that_have_none():
+    write_jsonl([row(0, choices=["a", "b"], id="m")], "choices.jsonl")
+    write_jsonl([row(1)], "free.jsonl")
+    rows = load_rows(grpo("choices.jsonl", "free.jsonl"))
+    assert {answer: choices for answer, choices in zip(rows["solution"], rows["choices"])} == {
+        "0": ["a", "b"],
+        "1": None,
+    }
+
+
+def test_a_mixture_of_different_types_is_refused():
+    write_jsonl([row(0, level="hard")], "a.jsonl")
+    write_jsonl([row(1, level={"hard": 1})], "b.jsonl")
+    assert "different types" in message_of(grpo("a.jsonl", "b.jsonl", columns={"level": "level"}))
+
+
 def test_a_fraction_is_a_sample_that_the_seed_decides():
     write_parquet(40)
     args = grpo(datasets=[{"path": "rows.parquet", "fraction": 0.25}])
@@ -387,31 +402,3 @@ def test_a_picture_of_a_shape_that_the_model_refuses_is_a_bad_row(tiny):
     path = write_jsonl([row(0), row(1, images=["thin.png"])])
     assert "900 x 3 pixels" in message_of(grpo(path), processor=load_processor(tiny))
     assert len(load_rows(grpo(path, max_bad_rows=0.5), processor=load_processor(tiny))) == 1
-
-
-def test_the_pixel_budget_is_saved_with_the_processor(tiny, tmp_path):
-    load_processor(tiny, 56 * 56, 84 * 84).save_pretrained(tmp_path / "saved")
-    for processor in (load_processor(tiny, 56 * 56, 84 * 84), load_processor(str(tmp_path / "saved"))):
-        size = processor.image_processor.size
-        assert (size["shortest_edge"], size["longest_edge"]) == (56 * 56, 84 * 84)
-        assert processor.tokenizer.padding_side == "left"
-        grid = processor(text=["<|image_pad|>"], images=[PILImage.new("RGB", (500, 500))])["image_grid_thw"]
-        assert (grid[0].prod() * 14 * 14).item() == 84 * 84
-
-
-def test_a_pixel_budget_that_crosses_the_models_own_names_both_keys(tiny):
-    with pytest.raises(UserError, match="min_pixels.*max_pixels"):
-        load_processor(tiny, min_pixels=10**6)
-
-
-def test_a_checkpoint_that_is_not_there_names_the_command_that_makes_it():
-    Path("recipes/tiny").mkdir(parents=True)
-    Path("recipes/tiny/sft.yaml").write_text("task: sft\noutput_dir: outputs/cold\n")
-    for name in ("outputs/cold", "outputs/cold/checkpoint-5"):
-        with pytest.raises(UserError, match="make sft RECIPE=recipes/tiny/sft.yaml"):
-            load_processor(name)
-    Path("outputs/cold").mkdir(parents=True)
-    with pytest.raises(UserError, match="no checkpoint in this folder.*make sft"):
-        check_model("outputs/cold")
-    with pytest.raises(UserError, match="someone/never-made.*HF_HUB_OFFLINE"):
-        load_processor("someone/never-made")

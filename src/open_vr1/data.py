@@ -3,7 +3,8 @@ Training and evaluation rows from the Hub, parquet or JSONL, and the processor w
 
 A row that reaches a trainer has `prompt` (chat messages), `images`, `solution`, `choices` where there are any, and for
 SFT `completion`. Only text goes through `Dataset.map`; pictures keep the bytes that their source has. Every row is
-checked before the model loads: what is wrong is one `UserError`, what was left out is one warning with its reasons.
+checked before the model loads: what is wrong is one `UserError`, what was left out is one warning with its reasons. Rows
+that are too long are left out whole; the framework behind the paper's runs cuts them by default, pictures included.
 
     datasets:
       - path: outputs/demo/world/train.parquet

@@ -81,9 +81,7 @@ def read_file(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
         _note_lines(node, (), lines, path)
         values = loader.construct_document(node)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {problem}") from error
+        raise UserError(_not_yaml(path, error)) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: this is not a text file in UTF-8: {error}") from error
     for key in values:
@@ -137,6 +135,15 @@ def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) ->
                 )
             lines[child] = line
             _note_lines(value_node, child, lines, path)
+
+
+def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
+    if not isinstance(error, yaml.MarkedYAMLError) or not error.problem_mark:
+        return f"{path}: this is not YAML: {error}"
+    began = (
+        f", {error.context} from line {error.context_mark.line + 1}" if error.context and error.context_mark else ""
+    )
+    return f"{path}:{error.problem_mark.line + 1}: this is not YAML: {error.problem}{began}"
 
 
 def _no_such_recipe(path: Path) -> str:
