@@ -154,6 +154,11 @@ def test_stages_can_be_overridden_in_whole():
     )
 
 
+def test_an_override_that_is_not_yaml_is_one_line():
+    with pytest.raises(UserError, match=r"^command line: --seed \[1: the value is not YAML: [^\n]+$"):
+        read_file(write(SFT), ["--seed", "[1"])
+
+
 def test_words_that_belong_to_no_key_are_refused():
     with pytest.raises(UserError, match="'2e-6'"):
         split_overrides(["2e-6"])
@@ -311,7 +316,7 @@ def test_the_wrong_task_names_the_right_make_target():
     ("text", "said"),
     [
         ("task: sft\nseed: [1,\nlearning_rate: 2\n", "recipe.yaml:4: this is not YAML: expected ',' or ']'"),
-        ("task: sft\nseed: [1,\nlearning_rate: 2\n", "while parsing a flow sequence from line 2"),
+        ("task: sft\nseed: [1,\nlearning_rate: 2\n", "from line 2"),
         ("task: sft\n\tseed: 1\n", "recipe.yaml:2: this is not YAML"),
         ("- task: sft\n", "is a mapping"),
         ("", "is a mapping"),
@@ -333,6 +338,9 @@ def test_a_missing_recipe_names_the_nearest():
     write("{}", "recipes/accelerate_configs/zero3.yaml")
     with pytest.raises(UserError, match="did you mean recipes/vr1_tiny/ptst.yaml"):
         read_file("recipes/vr1_tny/ptst.yaml")
+    with pytest.raises(UserError, match="did you mean mine.yaml"):
+        write(SFT, "mine.yaml")
+        read_file("min.yaml")
     with pytest.raises(UserError, match="a folder.*ptst.yaml, sft.yaml"):
         read_file("recipes/vr1_tiny")
     with pytest.raises(UserError) as error:

@@ -102,8 +102,6 @@ def _fits(value: Any, member: Any) -> bool:
 
 
 def _convert_inside(value: Any, member: Any, key: Key) -> Any:
-    if member is float:
-        return float(value)
     if is_typeddict(member):
         return _convert_typed_dict(value, member, key)
     if get_origin(member) is list:
@@ -138,6 +136,8 @@ def _describe(members: list[Any]) -> str:
 
 
 def _fix(value: Any, members: list[Any]) -> str:
+    for member in filter(is_typeddict, members):
+        return f"write {{{', '.join(f'{name}: ...' for name in sorted(member.__required_keys__))}}}"
     if bool in members:
         return "write true or false, without quotes"
     if str in members and not isinstance(value, (list, dict, NoneType)):
