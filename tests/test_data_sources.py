@@ -40,6 +40,7 @@ def test_a_pixel_budget_that_crosses_the_models_own_names_both_keys(tiny):
 
 def test_a_checkpoint_that_is_not_there_names_the_command_that_makes_it():
     Path("recipes/tiny").mkdir(parents=True)
+    Path("recipes/tiny/eval.yaml").write_text("task: eval\nbuild: [{path: outputs/cold, with: a:b}]\n")
     Path("recipes/tiny/sft.yaml").write_text("task: sft\noutput_dir: outputs/cold\n")
     for name in ("outputs/cold", "outputs/cold/checkpoint-5"):
         with pytest.raises(UserError, match="make sft RECIPE=recipes/tiny/sft.yaml"):

@@ -164,16 +164,17 @@ def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, 
 
 
 def _how_to_make(path: Path) -> str | None:
-    """The command of the recipe that writes a path."""
+    """The command of the training recipe that writes a path."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:
             recipe = yaml.safe_load(file.read_text())
         except yaml.YAMLError:
             continue
-        if not isinstance(recipe, dict) or recipe.get("task") not in TASKS:
+        task = TASKS.get(recipe.get("task")) if isinstance(recipe, dict) else None
+        if not task or not task.trainer_config:
             continue
         builds = recipe.get("build") or []
         made = [recipe.get("output_dir"), *(entry.get("path") for entry in builds if isinstance(entry, dict))]
         if any(place and path.is_relative_to(place) for place in made):
-            return f"make it with make {TASKS[recipe['task']].target} RECIPE={file}"
+            return f"make it with make {task.target} RECIPE={file}"
     return None
