@@ -20,6 +20,7 @@ _WARM_UP = [
     r"(1,2) \cup [3,4]",
 ]
 _NAME = re.compile(r"(?<![\\a-zA-Z])(pi|theta|sin|cos|tan|cot|sec|csc|arcsin|arccos|arctan|log|ln|exp)(?![a-zA-Z])")
+_UPRIGHT_LETTER = re.compile(r"\\(?:mathrm|text|rm)\{([a-zA-Z])\}")
 _latex = None
 
 
@@ -47,6 +48,7 @@ def parse(text: str) -> list:
     from math_verify import parse as parse_latex
 
     text = text.replace("$", "").replace("**", "^").replace("\n", " ")
+    text = _UPRIGHT_LETTER.sub(r"\1", text)
     text = _NAME.sub(r"\\\1 ", text)
     return parse_latex(
         f"${text}$",
