@@ -153,7 +153,7 @@ def _is_list(listed: tuple[str, tuple[str, ...], str]) -> bool:
 
 @lru_cache(maxsize=8192)
 def gold_is_readable(gold: str) -> bool:
-    """Whether there is anything to compare with: an expression must be one that math-verify can parse."""
+    """Whether there is anything to compare with: an expression must be one that math-verify can handle in time."""
     kind = kind_of(gold)
     if kind == "expression":
         return ask_math_verify(gold, None, DEFAULT_TOLERANCE) == MathVerdict.EQUAL

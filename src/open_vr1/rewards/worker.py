@@ -27,7 +27,7 @@ _SERVER = Path(__file__).with_name("math_server.py")
 
 
 class MathVerdict(enum.Enum):
-    """What math-verify says of an answer, or of a gold alone (`EQUAL` where it can be parsed)."""
+    """What math-verify says of an answer, or of a gold alone (`EQUAL` where it can be compared)."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -55,7 +55,7 @@ class MathWorker:
         self._buffer = b""
 
     def ask(self, gold: str, answer: str | None, tolerance: float) -> MathVerdict:
-        """Compare an answer with a gold; without an answer, see whether the gold can be parsed."""
+        """Compare an answer with a gold; without an answer, see whether the gold can be compared with itself."""
         request = json.dumps([gold, answer, tolerance]).encode() + b"\n"
         with self._lock:
             for _ in range(2):
