@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from open_vr1.rewards import accuracy
+from open_vr1.rewards import accuracy, worker
 from open_vr1.rewards.worker import TIME_LIMIT, MathVerdict, MathWorker, ask_math_verify
 
 ROWS = [
@@ -98,7 +98,9 @@ CONTEXTS = {
 
 @pytest.mark.parametrize("context", CONTEXTS)
 def test_adversarial_completions_neither_hang_nor_crash(context, warm_worker):
+    server = worker._worker.pid
     assert CONTEXTS[context](False)
+    assert worker._worker.pid == server, "a fork or a thread must leave the server of this process alone"
 
 
 @pytest.mark.soak
@@ -154,10 +156,10 @@ def peak_memory(pid: int) -> int:
 
 @pytest.fixture(scope="module")
 def small_worker():
-    worker = MathWorker(time_limit=5.0, memory_limit=64 << 20)
-    worker.ask("x", "x", 1e-6)
-    yield worker
-    worker.stop()
+    small = MathWorker(time_limit=5.0, memory_limit=64 << 20)
+    small.ask("x", "x", 1e-6)
+    yield small
+    small.stop()
 
 
 @needs_proc
@@ -185,14 +187,6 @@ def test_a_killed_server_is_replaced(small_worker):
     assert small_worker.pid != first
 
 
-def test_a_fork_leaves_the_parents_worker_alone(warm_worker):
-    assert in_process("fork", False)
-    ask_math_verify.cache_clear()
-    start = time.monotonic()
-    assert ask_math_verify("\\sqrt{8}", "2\\sqrt{2}", 1e-6) is MathVerdict.EQUAL
-    assert time.monotonic() - start < 2, "the parent's server had to be started again"
-
-
 ORPHAN_SCRIPT = """
 import sys, threading, time
 from open_vr1.rewards import worker
@@ -213,7 +207,7 @@ def is_running(pid: int) -> bool:
 
 
 @needs_proc
-@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM], ids=["SIGKILL", "SIGTERM"])
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.soak)])
 def test_no_process_survives_its_parent_even_in_the_middle_of_an_expression(signal_number):
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)}
     script = ORPHAN_SCRIPT % (PATHOLOGICAL, True)

@@ -255,7 +255,9 @@ def _compare_list(gold: str, answer: str, tolerance: float, exact_paths_only: bo
         return "wrong"
     ordered = opening in ("(", "[") or opening == "" and answer_opening in ("(", "[")
     if not ordered:
-        given, wanted = tuple(dict.fromkeys(given)), tuple(dict.fromkeys(wanted))
+        given, wanted = (
+            tuple({re.sub(r"\s+", "", item): item for item in items}.values()) for items in (given, wanted)
+        )
     if len(given) != len(wanted):
         return "wrong"
     remaining = list(given)
