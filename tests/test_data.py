@@ -12,7 +12,6 @@ from datasets import Dataset, DatasetDict, Features, Image, List, Value
 from PIL import Image as PILImage
 
 from open_vr1.data import load_processor, load_rows
-from open_vr1.data_sources import check_model
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import GRPOArguments, SFTArguments
 
@@ -56,7 +55,9 @@ def row(number: int = 0, **changes) -> dict:
 
 def write_parquet(count: int, path: str = "rows.parquet", single: bool = False, **columns) -> str:
     pictures = [{"bytes": picture(i), "path": None} for i in range(count)]
-    name, value, feature = ("image", pictures, Image()) if single else ("images", [[p] for p in pictures], List(Image()))
+    name, value, feature = (
+        ("image", pictures, Image()) if single else ("images", [[p] for p in pictures], List(Image()))
+    )
     rows = {"prompt": [f"question {i}" for i in range(count)], name: value, "solution": [str(i) for i in range(count)]}
     features = {"prompt": Value("string"), name: feature, "solution": Value("string")}
     rows.update(columns)
@@ -105,7 +106,9 @@ def test_jsonl_paths_are_relative_to_the_file(tmp_path, monkeypatch):
 
 
 def test_a_single_path_per_row_is_a_list_of_one_picture():
-    rows = load_rows(grpo(write_jsonl([{"prompt": "a", "image": "1.png", "solution": "b"}]), columns={"images": "image"}))
+    rows = load_rows(
+        grpo(write_jsonl([{"prompt": "a", "image": "1.png", "solution": "b"}]), columns={"images": "image"})
+    )
     assert rows[0]["images"][0].size == PICTURE_SIZE
 
 
@@ -118,7 +121,9 @@ def test_parquet_without_dataset_metadata_and_raw_bytes_load():
 def test_picture_bytes_are_those_of_the_source_file(tmp_path):
     original = picture(5, format="JPEG")
     features = Features({"problem": Value("string"), "image": Image(), "answer": Value("string")})
-    source = Dataset.from_dict({"problem": ["q"], "image": [{"bytes": original, "path": None}], "answer": ["a"]}, features)
+    source = Dataset.from_dict(
+        {"problem": ["q"], "image": [{"bytes": original, "path": None}], "answer": ["a"]}, features
+    )
     source.to_parquet("rows.parquet")
     rows = load_rows(grpo("rows.parquet", columns={"prompt": "problem", "images": "image", "solution": "answer"}))
     assert rows.cast_column("images", List(Image(decode=False)))[0]["images"][0]["bytes"] == original
@@ -142,7 +147,9 @@ def test_pictures_are_not_copied_on_the_way_to_the_trainer(monkeypatch, single):
             found.add(structs.field("bytes").buffers()[2].address)
         return found
 
-    assert addresses(rows, "images") <= {a for source, _ in sources for a in addresses(source, "image" if single else "images")}
+    assert addresses(rows, "images") <= {
+        a for source, _ in sources for a in addresses(source, "image" if single else "images")
+    }
 
 
 def test_columns_of_an_entry_come_before_those_of_the_recipe():
@@ -229,6 +236,22 @@ def test_mixtures_hold_every_row_in_an_order_that_the_seed_decides():
     assert sorted(orders[0]) == sorted(orders[2]) == sorted(2 * [str(i) for i in range(20)])
 
 
+def test_a_mixture_leaves_out_the_choices_of_rows_that_have_none():
+    write_jsonl([row(0, choices=["a", "b"], id="m")], "choices.jsonl")
+    write_jsonl([row(1)], "free.jsonl")
+    rows = load_rows(grpo("choices.jsonl", "free.jsonl"))
+    assert {answer: choices for answer, choices in zip(rows["solution"], rows["choices"])} == {
+        "0": ["a", "b"],
+        "1": None,
+    }
+
+
+def test_a_mixture_of_different_types_is_refused():
+    write_jsonl([row(0, level="hard")], "a.jsonl")
+    write_jsonl([row(1, level={"hard": 1})], "b.jsonl")
+    assert "different types" in message_of(grpo("a.jsonl", "b.jsonl", columns={"level": "level"}))
+
+
 def test_a_fraction_is_a_sample_that_the_seed_decides():
     write_parquet(40)
     args = grpo(datasets=[{"path": "rows.parquet", "fraction": 0.25}])
@@ -255,6 +278,13 @@ def test_a_row_that_cannot_be_trained_on_is_named(rows, said):
         rows = [dict(r, id=r.get("id", "x")) for r in rows]
     message = message_of(grpo(write_jsonl(rows)))
     assert all(word in message for word in ["rows.jsonl", *said]), message
+
+
+def test_rows_of_a_slice_are_checked_and_counted_from_its_start():
+    path = write_jsonl([row(0, images=["gone.png"]), row(1), row(2, images=["0.png", "lost.png"]), row(3)])
+    assert "row 1: " in message_of(grpo(datasets=[{"path": path, "split": "train[1:]"}]))
+    rows = load_rows(grpo(datasets=[{"path": path, "split": "train[3:]"}]))
+    assert (len(rows), rows[0]["images"][0].getpixel((0, 0))) == (1, (0, 90, 200))
 
 
 def test_a_missing_column_is_named_with_those_that_are_there():
@@ -319,6 +349,16 @@ def test_a_mended_picture_is_read_again():
     assert len(load_rows(grpo(path))) == 2
 
 
+def test_pictures_are_checked_by_several_processes_with_the_same_result(monkeypatch, caplog):
+    path = broken_rows(12, {7: b"nothing"})
+    monkeypatch.setattr("open_vr1.image_columns.ROWS_PER_PROCESS", 4)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    with caplog.at_level(logging.WARNING):
+        rows = load_rows(grpo(path, max_bad_rows=0.1))
+    assert rows["id"][:] == [f"q{i}" for i in range(12) if i != 7]
+    assert "row 7 (id q7)" in caplog.text
+
+
 def test_a_second_load_does_not_decode_again(monkeypatch):
     write_parquet(3)
     load_rows(grpo("rows.parquet"))
@@ -362,31 +402,3 @@ def test_a_picture_of_a_shape_that_the_model_refuses_is_a_bad_row(tiny):
     path = write_jsonl([row(0), row(1, images=["thin.png"])])
     assert "900 x 3 pixels" in message_of(grpo(path), processor=load_processor(tiny))
     assert len(load_rows(grpo(path, max_bad_rows=0.5), processor=load_processor(tiny))) == 1
-
-
-def test_the_pixel_budget_is_saved_with_the_processor(tiny, tmp_path):
-    load_processor(tiny, 56 * 56, 84 * 84).save_pretrained(tmp_path / "saved")
-    for processor in (load_processor(tiny, 56 * 56, 84 * 84), load_processor(str(tmp_path / "saved"))):
-        size = processor.image_processor.size
-        assert (size["shortest_edge"], size["longest_edge"]) == (56 * 56, 84 * 84)
-        assert processor.tokenizer.padding_side == "left"
-        grid = processor(text=["<|image_pad|>"], images=[PILImage.new("RGB", (500, 500))])["image_grid_thw"]
-        assert (grid[0].prod() * 14 * 14).item() == 84 * 84
-
-
-def test_a_pixel_budget_that_crosses_the_models_own_names_both_keys(tiny):
-    with pytest.raises(UserError, match="min_pixels.*max_pixels"):
-        load_processor(tiny, min_pixels=10**6)
-
-
-def test_a_checkpoint_that_is_not_there_names_the_command_that_makes_it():
-    Path("recipes/tiny").mkdir(parents=True)
-    Path("recipes/tiny/sft.yaml").write_text("task: sft\noutput_dir: outputs/cold\n")
-    for name in ("outputs/cold", "outputs/cold/checkpoint-5"):
-        with pytest.raises(UserError, match="make sft RECIPE=recipes/tiny/sft.yaml"):
-            load_processor(name)
-    Path("outputs/cold").mkdir(parents=True)
-    with pytest.raises(UserError, match="no config.json.*make sft"):
-        check_model("outputs/cold")
-    with pytest.raises(UserError, match="someone/never-made.*HF_HUB_OFFLINE"):
-        load_processor("someone/never-made")

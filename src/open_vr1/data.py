@@ -3,7 +3,8 @@ Training and evaluation rows from the Hub, parquet or JSONL, and the processor w
 
 A row that reaches a trainer has `prompt` (chat messages), `images`, `solution`, `choices` where there are any, and for
 SFT `completion`. Only text goes through `Dataset.map`; pictures keep the bytes that their source has. Every row is
-checked before the model loads: what is wrong is one `UserError`, what was left out is one warning with its reasons.
+checked before the model loads: what is wrong is one `UserError`, what was left out is one warning with its reasons. Rows
+that are too long are left out whole; the framework behind the paper's runs cuts them by default, pictures included.
 
     datasets:
       - path: outputs/demo/world/train.parquet
@@ -76,10 +77,13 @@ def _load_entry(entry: DatasetEntry, where: str, args: RecipeArguments, processo
     except TypeError as error:
         raise UserError(f"{where}: column {columns['images']} is not one of pictures: {error}") from error
     counts = image_counts(images)
-    _refuse_rows([i for i, count in enumerate(counts) if not count], "no picture", "every row needs one", where)
+    _refuse_rows(
+        [f"row {i}" for i, count in enumerate(counts) if not count], "no picture", "every row needs one", where
+    )
     gone, stamp = missing_files(images)
-    names = f"no file {gone[0][1]}" if gone else ""
-    _refuse_rows([i for i, _ in gone], names, f"paths are relative to {base}", where)
+    _refuse_rows(
+        [f"row {i}: {path}" for i, path in gone], "no such picture", f"paths start from {base.absolute()}", where
+    )
 
     text = _text_rows(source, columns, counts, args, wants_completion, where)
     reasons, sizes = decode_all(source, columns["images"], base, stamp)
@@ -289,7 +293,7 @@ def _measure_batch(batch: dict[str, list], processor: Any, parts: Sequence[str])
     return {"length": [len(ids) for ids in processor.tokenizer(texts)["input_ids"]]}
 
 
-def _refuse_rows(rows: list[int], what: str, fix: str, where: str) -> None:
+def _refuse_rows(rows: list[str], what: str, fix: str, where: str) -> None:
     if rows:
-        listed = ", ".join(map(str, rows[:LISTED])) + (", ..." if len(rows) > LISTED else "")
-        raise UserError(f"{where}: row {listed}: {what}; {fix}")
+        listed = ", ".join(rows[:LISTED]) + (f" and {len(rows) - LISTED} more" if len(rows) > LISTED else "")
+        raise UserError(f"{where}: {what} ({fix}): {listed}")

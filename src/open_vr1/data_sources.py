@@ -36,12 +36,14 @@ def open_source(entry: DatasetEntry, where: str) -> tuple[Dataset, Path]:
     except UserError:
         raise
     except Exception as error:  # A broken file makes each reader raise errors of its own.
-        raise UserError(f"{where}: it cannot be read: {error.__cause__ or error}") from error
+        raise UserError(f"{where}: it cannot be read: {_reason(error)}") from error
 
 
 def _from_file(entry: DatasetEntry, path: Path, where: str) -> tuple[Dataset, Path]:
     if path.suffix not in FORMATS:
         raise UserError(f"{where}: {path.suffix or 'no suffix'} is not read; write a {', '.join(FORMATS)} file")
+    if path.stat().st_size == 0:
+        raise UserError(f"{where}: there is no row in it")
     return _read_files(entry, [path]), path.parent
 
 
@@ -79,7 +81,12 @@ def _from_hub(entry: DatasetEntry, where: str) -> Dataset:
     except OSError as error:
         raise UserError(f"{where}: {UNREACHABLE.format(id=entry['path'] + ' --repo-type dataset')}") from error
     except Exception as error:  # Wrong splits, configurations and files each have errors of their own.
-        raise UserError(f"{where}: it cannot be loaded: {error.__cause__ or error}") from error
+        raise UserError(f"{where}: it cannot be loaded: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    cause = error.__cause__ or error
+    return str(cause) or type(cause).__name__
 
 
 def _load_arguments(entry: DatasetEntry) -> dict[str, Any]:
@@ -103,9 +110,9 @@ def check_model(name: str) -> None:
     """Refuses a checkpoint that should be on this machine and is not."""
     path = Path(name).expanduser()
     if path.is_dir():
-        if not (path / "config.json").exists():
+        if not any(path.glob("*config.json")):
             hint = _how_to_make(path) or "write the folder of a checkpoint"
-            raise UserError(f"model_name_or_path: {name}: there is no config.json in this folder; {hint}")
+            raise UserError(f"model_name_or_path: {name}: there is no checkpoint in this folder; {hint}")
     elif looks_local(name):
         raise UserError(
             f"model_name_or_path: {name}: there is no such folder; {_how_to_make(path) or 'check the path'}"
@@ -157,16 +164,17 @@ def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, 
 
 
 def _how_to_make(path: Path) -> str | None:
-    """The command of the recipe that writes a path."""
+    """The command of the training recipe that writes a path."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:
             recipe = yaml.safe_load(file.read_text())
         except yaml.YAMLError:
             continue
-        if not isinstance(recipe, dict) or recipe.get("task") not in TASKS:
+        task = TASKS.get(recipe.get("task")) if isinstance(recipe, dict) else None
+        if not task or not task.trainer_config:
             continue
         builds = recipe.get("build") or []
         made = [recipe.get("output_dir"), *(entry.get("path") for entry in builds if isinstance(entry, dict))]
         if any(place and path.is_relative_to(place) for place in made):
-            return f"make it with make {TASKS[recipe['task']].target} RECIPE={file}"
+            return f"make it with make {task.target} RECIPE={file}"
     return None

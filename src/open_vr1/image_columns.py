@@ -31,8 +31,11 @@ def image_lists(source: Dataset, column: str, base: Path) -> Dataset:
         base (`Path`):
             The folder that paths are relative to.
     """
-    chunks = [as_lists(chunk, base) for chunk in source.data.column(column).chunks]
     features = Features({"images": List(Image())})
+    if source.features[column] == features["images"] and not _paths(source, column):
+        images = source.select_columns([column])
+        return images if column == "images" else images.rename_column(column, "images")
+    chunks = [as_lists(chunk, base) for chunk in source.data.column(column).chunks]
     table = pa.table({"images": pa.chunked_array(chunks, type=pa.list_(IMAGE_TYPE))})
     # A fingerprint of its own: the default would hash every byte of every picture.
     fingerprint = Hasher.hash([source._fingerprint, column, str(base)])
@@ -81,31 +84,23 @@ def image_counts(images: Dataset) -> list[int]:
 
 def missing_files(images: Dataset) -> tuple[list[tuple[int, str]], str]:
     """Row and path of each picture file that is not there, and a stamp of those that are."""
-    missing, found = [], []
-    known: dict[str, Any] = {}
-    for row, pictures in enumerate(_paths(images)):
-        for path in pictures:
-            if path not in known:
-                known[path] = _stat(path)
-            if known[path] is None:
-                missing.append((row, path))
-            else:
-                found.append((path, *known[path]))
-    return missing, Hasher.hash(found)
+    paths = _paths(images, "images")
+    stats = {path: _stat(path) for _, path in paths}
+    missing = [(row, path) for row, path in paths if stats[path] is None]
+    return missing, Hasher.hash(stats)
 
 
-def _paths(images: Dataset) -> list[list[str]]:
-    rows = []
-    for chunk in images.data.column("images").chunks:
-        structs = chunk.values
-        data, paths = structs.flatten()
-        if not data.null_count:
-            rows += [[]] * len(chunk)
-            continue
-        read_from = pa.compute.if_else(data.is_null(), paths, pa.scalar(None, pa.string()))
-        lists = pa.ListArray.from_arrays(chunk.offsets, read_from).to_pylist()
-        rows += [[path for path in row if path is not None] for row in lists]
-    return rows
+def _paths(images: Dataset, column: str) -> list[tuple[int, str]]:
+    """Row and path of each picture that is read from a file of its own."""
+    found, first_row = [], 0
+    for chunk in images.data.column(column).chunks:
+        data, paths = chunk.flatten().flatten()
+        if data.null_count:
+            rows = pa.compute.list_parent_indices(chunk).to_pylist()
+            triples = zip(rows, paths.to_pylist(), data.is_null().to_pylist(), strict=True)
+            found += [(first_row + row, path) for row, path, no_bytes in triples if no_bytes and path is not None]
+        first_row += len(chunk)
+    return found
 
 
 def _stat(path: str) -> tuple[int, int] | None:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from math import lcm
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, get_origin, get_type_hints
 
 from open_vr1.build import run_builds
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
 from open_vr1.recipe_file import RecipeFile, read_file
-from open_vr1.recipe_types import InvalidValue, convert, field_choices, nearest
+from open_vr1.recipe_types import InvalidValue, convert, field_choices, members_of, nearest
 
 __all__ = [
     "TASKS",
@@ -184,11 +184,11 @@ def _typed_values(file: RecipeFile, task: str, classes: Sequence[type]) -> dict[
 def _as_given(file: RecipeFile, key: str, value: Any, hint: Any) -> Any:
     """A shell has no quotes left: an overridden text key takes its word as it is, a list key takes a single word."""
     words = file.overrides.get(key, [])
-    kinds = {str(hint), *map(str, getattr(hint, "__args__", ()))}
+    kinds = members_of(hint)
     if len(words) == 1 and value is not None and not isinstance(value, (list, dict)):
-        if str(str) in kinds and str(bool) not in kinds:
+        if str in kinds and bool not in kinds:
             return words[0]
-        if not isinstance(value, bool) and any(kind.startswith("list") for kind in kinds):
+        if not isinstance(value, bool) and any(get_origin(kind) is list for kind in kinds):
             return [value]
     return value
 

@@ -1,5 +1,7 @@
 """
-The keys that a recipe has beside TRL's, as dataclasses for TRL's parser. `open_vr1.recipe` reads and checks them.
+The keys that a recipe has beside TRL's, as dataclasses for TRL's parser. `open_vr1.recipe` reads and checks them, as in
+
+    make sft RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--max_row_length 512"
 """
 
 from dataclasses import dataclass, field
@@ -89,9 +91,10 @@ class RecipeArguments:
                 raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
         if self.min_pixels and self.max_pixels and self.min_pixels > self.max_pixels:
             raise ValueError(f"min_pixels {self.min_pixels} is more than max_pixels {self.max_pixels}")
-        for entry in [*self.datasets, *self.eval_datasets]:
-            if entry.get("fraction") is not None and not 0 < entry["fraction"] <= 1:
-                raise ValueError(f"fraction of {entry['path']} is above 0 and at most 1, not {entry['fraction']}")
+        for key in ("datasets", "eval_datasets"):
+            for i, entry in enumerate(getattr(self, key)):
+                if entry.get("fraction") is not None and not 0 < entry["fraction"] <= 1:
+                    raise ValueError(f"{key}[{i}].fraction is above 0 and at most 1, not {entry['fraction']}")
 
 
 @dataclass

@@ -81,9 +81,7 @@ def read_file(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
         _note_lines(node, (), lines, path)
         values = loader.construct_document(node)
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        problem = getattr(error, "problem", None) or str(error)
-        raise UserError(f"{path}:{mark.line + 1 if mark else 1}: this is not YAML: {problem}") from error
+        raise UserError(_not_yaml(path, error)) from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: this is not a text file in UTF-8: {error}") from error
     for key in values:
@@ -116,7 +114,9 @@ def _override_value(key: str, words: list[str]) -> Any:
     try:
         values = [yaml.safe_load(word) for word in words]
     except yaml.YAMLError as error:
-        raise UserError(f"command line: --{key} {' '.join(words)}: the value is not YAML: {error}") from error
+        raise UserError(
+            f"command line: --{key} {' '.join(words)}: the value is not YAML: {_problem(error)}"
+        ) from error
     return values[0] if len(values) == 1 else values
 
 
@@ -139,10 +139,20 @@ def _note_lines(node: yaml.Node, key: Key, lines: dict[Key, int], path: Path) ->
             _note_lines(value_node, child, lines, path)
 
 
+def _not_yaml(path: Path, error: yaml.YAMLError) -> str:
+    mark, began = getattr(error, "problem_mark", None), getattr(error, "context_mark", None)
+    where = f"{path}:{mark.line + 1}" if mark else str(path)
+    return f"{where}: this is not YAML: {_problem(error)}" + (f" from line {began.line + 1}" if began else "")
+
+
+def _problem(error: yaml.YAMLError) -> str:
+    """The error in one line."""
+    return ", ".join(filter(None, (getattr(error, "problem", None), getattr(error, "context", None)))) or str(error)
+
+
 def _no_such_recipe(path: Path) -> str:
-    known = sorted(
-        str(found) for found in Path("recipes").glob("*/*.yaml") if found.parent.name != "accelerate_configs"
-    )
+    recipes = (found for found in Path("recipes").glob("*/*.yaml") if found.parent.name != "accelerate_configs")
+    known = sorted({str(found) for found in (*recipes, *path.parent.glob("*.yaml"))})
     if path.is_dir():
         inside = [found.name for found in sorted(path.glob("*.yaml"))]
         return f"{path}: this is a folder; name a recipe in it" + (f": {', '.join(inside)}" if inside else "")

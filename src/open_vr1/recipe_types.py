@@ -23,6 +23,8 @@ WORDS = {
     list: "a list",
 }
 
+LISTS = {str: "a list of texts", float: "a list of numbers"}
+
 
 class InvalidValue(Exception):
     """A value that its key cannot take."""
@@ -44,7 +46,7 @@ def convert(value: Any, hint: Any, key: Key, choices: Iterable[Any] | None = Non
         return _chosen(value, choices, hint, key)
     if hint is Any:
         return value
-    members = _members(hint)
+    members = members_of(hint)
     fitting = [member for member in members if _fits(value, member)]
     if fitting:
         return _convert_inside(value, fitting[0], key)
@@ -62,17 +64,18 @@ def field_choices(field: Field) -> list[Any] | None:
     return list(choices) if choices else None
 
 
-def _members(hint: Any) -> list[Any]:
+def members_of(hint: Any) -> list[Any]:
+    """The types that a hint allows."""
     return list(get_args(hint)) if get_origin(hint) in (Union, UnionType) else [hint]
 
 
 def _choices(hint: Any) -> list[Any]:
     """The values of an enum or a literal, alone or in a union with `str`; none for any other hint."""
-    members = [member for member in _members(hint) if member not in (NoneType, str)]
+    members = [member for member in members_of(hint) if member not in (NoneType, str)]
     if len(members) != 1:
         return []
     if get_origin(members[0]) is Literal:
-        return [] if str in _members(hint) else list(get_args(members[0]))
+        return [] if str in members_of(hint) else list(get_args(members[0]))
     if isinstance(members[0], type) and issubclass(members[0], Enum):
         return [item.value for item in members[0]]
     return []
@@ -81,7 +84,7 @@ def _choices(hint: Any) -> list[Any]:
 def _chosen(value: Any, choices: list[Any], hint: Any, key: Key) -> Any:
     if value in choices and isinstance(value, type(choices[choices.index(value)])):
         return value
-    if value is None and NoneType in _members(hint):
+    if value is None and NoneType in members_of(hint):
         return value
     if value is False and "no" in choices:
         raise InvalidValue(key, 'YAML reads no as false; write "no" in quotes')
@@ -99,8 +102,6 @@ def _fits(value: Any, member: Any) -> bool:
 
 
 def _convert_inside(value: Any, member: Any, key: Key) -> Any:
-    if member is float:
-        return float(value)
     if is_typeddict(member):
         return _convert_typed_dict(value, member, key)
     if get_origin(member) is list:
@@ -129,12 +130,14 @@ def _describe(members: list[Any]) -> str:
         kind = dict if is_typeddict(member) else get_origin(member) or member
         name = "null" if kind is NoneType else WORDS.get(kind, str(member))
         if kind is list and get_args(member):
-            name = {str: "a list of texts", float: "a list of numbers"}.get(get_args(member)[0], "a list")
+            name = LISTS.get(get_args(member)[0], "a list of mappings")
         names.append(name)
     return " or ".join(names)
 
 
 def _fix(value: Any, members: list[Any]) -> str:
+    for member in filter(is_typeddict, members):
+        return f"write {{{', '.join(f'{name}: ...' for name in sorted(member.__required_keys__))}}}"
     if bool in members:
         return "write true or false, without quotes"
     if str in members and not isinstance(value, (list, dict, NoneType)):
@@ -143,6 +146,6 @@ def _fix(value: Any, members: list[Any]) -> str:
         return f"write {int(value)}"
     if int in members or float in members:
         return "write a number without quotes or unit" if int in members else "write a number like 1e-6"
-    if any(get_origin(member) is list for member in members) and not isinstance(value, (list, dict)):
+    if any(get_args(member)[:1] in [(kind,) for kind in LISTS] for member in members) and not isinstance(value, dict):
         return f"write [{value}]"
     return f"write {_describe(members)}"

@@ -13,8 +13,11 @@ from dataclasses import dataclass
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
 
 _THINK_TAG = re.compile(f"{THINK_OPEN}|{THINK_CLOSE}")
-_BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}\\]|[{}]")
-_FINAL_ANSWER = re.compile(re.escape(FINAL_ANSWER.rstrip(":")) + r"\s*(?::|\bis\b:?)\s*", re.IGNORECASE)
+_BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
+_FINAL_ANSWER = re.compile(
+    re.escape(FINAL_ANSWER.rstrip(":")) + r"\s*(?::|\bis\b:?)\s*(?:The final answer is:?\s*)?", re.IGNORECASE
+)
+_I_HOPE = re.compile(r"\.?\s*I hope it is correct\b.*", re.IGNORECASE | re.DOTALL)  # How Minerva's answers end.
 _JOINING_WORDS = re.compile(r"\b(?:or|and|either|maybe|perhaps|also)\b|[$*,;/|&.:\s]", re.IGNORECASE)
 _BARE_ANSWER = re.compile(r"\(?[A-Za-z]\)?|[+-]?[0-9][0-9.,/]*%?")
 
@@ -89,7 +92,7 @@ def boxed(text: str) -> list[tuple[int, int, str]]:
 def _after_final_answer(text: str) -> list[str]:
     markers = list(_FINAL_ANSWER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
-    return [text[marker.end() : end] for marker, end in zip(markers, ends)]
+    return [_I_HOPE.sub("", text[marker.end() : end], count=1) for marker, end in zip(markers, ends)]
 
 
 def _unwrap(block: str) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from open_vr1.errors import UserError
+
 logger = logging.getLogger(__name__)
 
 WARN_AFTER = 50
@@ -46,7 +48,7 @@ class Reward:
         warn_after (`int`, *optional*, defaults to `50`):
             Warn when this many calls in a row gave every completion the same reward.
         none_limit (`float`, *optional*, defaults to `0.2`):
-            Warn when a larger share of the rewards of `warn_after` calls is `None`.
+            Warn when a larger share of the rewards of the last `warn_after` calls is `None`.
     """
 
     reasons: ClassVar[tuple[str, ...]] = ()
@@ -58,9 +60,8 @@ class Reward:
     none_limit: float = NONE_LIMIT
     _same_calls: int = field(default=0, init=False, repr=False)
     _last_value: float | None = field(default=None, init=False, repr=False)
-    _calls: int = field(default=0, init=False, repr=False)
-    _seen: int = field(default=0, init=False, repr=False)
-    _missing: int = field(default=0, init=False, repr=False)
+    _recent: list[tuple[int, int]] = field(default_factory=list, init=False, repr=False)
+    _none_warned: bool = field(default=False, init=False, repr=False)
 
     def __call__(
         self,
@@ -73,9 +74,9 @@ class Reward:
     ) -> list[float | None]:
         """Score a batch; the keyword arguments are the ones GRPOTrainer gives."""
         if self.needs_gold and "solution" not in columns:
-            raise ValueError(f"the reward {self.__name__} needs the dataset column 'solution'")
+            raise UserError(f"the reward {self.__name__} needs the dataset column 'solution'")
         if self.needs_tokens and completion_ids is None:
-            raise ValueError(f"the reward {self.__name__} needs completion_ids")
+            raise UserError(f"the reward {self.__name__} needs completion_ids")
         texts = [completion_text(completion) for completion in completions]
         scores = [
             self.score(
@@ -122,18 +123,18 @@ class Reward:
                 self._last_value,
                 self.warn_after,
             )
-        self._calls, self._seen = self._calls + 1, self._seen + len(values)
-        self._missing += sum(value is None for value in values)
-        if self._calls == self.warn_after:
-            if self._missing > self.none_limit * self._seen:
-                logger.warning(
-                    "reward %s was None for %d of %d completions in %d steps: check the golds of the data",
-                    self.__name__,
-                    self._missing,
-                    self._seen,
-                    self.warn_after,
-                )
-            self._calls = self._seen = self._missing = 0
+        self._recent = [*self._recent, (sum(value is None for value in values), len(values))][-self.warn_after :]
+        missing, seen = map(sum, zip(*self._recent))
+        too_many = len(self._recent) == self.warn_after and missing > self.none_limit * seen
+        if too_many and not self._none_warned:
+            logger.warning(
+                "reward %s was None for %d of %d completions in %d steps: check the golds of the data",
+                self.__name__,
+                missing,
+                seen,
+                self.warn_after,
+            )
+        self._none_warned = too_many
 
 
 def _at(column: list | None, position: int) -> Any:

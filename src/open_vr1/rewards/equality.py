@@ -17,10 +17,15 @@ DEFAULT_TOLERANCE = 1e-6
 _YES_NO = {"yes": "yes", "true": "yes", "no": "no", "false": "no"}
 _YES_NO_WORD = re.compile(r"\b(yes|no|true|false)\b", re.IGNORECASE)
 _YES_NO_ANSWER = re.compile(r"(yes|no|true|false)(?:\s*[,.;:!].*)?", re.IGNORECASE | re.DOTALL)
-_ALTERNATIVE = re.compile(r"\s*[,;]?\s+(?:or|and)\s+|\s*(?:\\text\{\s*(?:or|and)\s*\})\s*")
+_ALTERNATIVE = re.compile(
+    r"(?<=\))\s*(?:or|and)\s*(?=\()|\s*[,;]?\s+(?:or|and)\s+|\s*(?:\\text\{\s*(?:or|and)\s*\})\s*"
+)
+_FLAT_TUPLE = re.compile(r"[(\[][^()\[\]]*[)\]]")
+_LEADING_AND = re.compile(r"^\s*(?:\\text\s*\{\s*)?(?:and|or)\b(?:\s*\})?")
 _LEAD_IN = re.compile(
     r"(?:(?:so|thus|hence|therefore|then)\b,?\s*)?(?:the\s+|my\s+)?(?:final\s+|correct\s+|right\s+)?"
-    r"(?:answer|option|choice|result|solution)(?:\s+(?:is|are|would be|should be)\b|\s*[:=])\s*:?\s*",
+    r"(?:(?:answer|option|choice|result|solution)(?:\s+(?:is|are|would be|should be)\b|\s*[:=])\s*:?\s*"
+    r"|answer\s+(?=[-+(\\0-9]))",
     re.IGNORECASE,
 )
 _SUBJECT_IS = re.compile(
@@ -31,7 +36,9 @@ _SUBJECT_IS = re.compile(
 _NEGATION = re.compile(r"\b(?:not|never|no|or|neither|nor|if|unless|wrong|incorrect|false)\b|n't", re.IGNORECASE)
 _DIRTY_TEXT = re.compile(r"[\x00-\x1f]")
 _ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
-_LABEL = re.compile(r"(?:[A-Z]'?|[A-Za-z]|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*=\s*(?=[(\[{])|[A-Z]'?\s*(?=\()")
+_LABEL = re.compile(
+    r"(?:[A-Z]'?|[A-Za-z]|\([A-Za-z](?:\s*,\s*[A-Za-z])+\))\s*(?:=|\\in)\s*(?=[(\[{])|[A-Z]'?\s*(?=\()"
+)
 _NOT_MATHS = re.compile(
     r"[0-9]{4}[-/][0-9]{1,2}[-/][0-9]{1,2}|[0-9]{1,2}/[0-9]{1,2}/[0-9]{2,4}|[0-9]+\s*-\s*[0-9]+|[0-9]{300,}"
 )
@@ -99,8 +106,8 @@ def read_list(text: str) -> tuple[str, tuple[str, ...], str] | None:
             lowest = min(lowest, depth)
         if lowest == 0 == depth:
             opening, closing, text = text[0], text[-1], inner.strip()
-    elements = [piece for part in _top_level_split(text) for piece in _ALTERNATIVE.split(part)]
-    elements = [piece.strip() for piece in elements]
+    parts = [_LEADING_AND.sub("", part, count=1) for part in _top_level_split(text)]
+    elements = [piece.strip() for part in parts for piece in _ALTERNATIVE.split(part)]
     if "" in elements or len(elements) > 50:
         return None
     if len(elements) < 2 and opening != "{":
@@ -137,6 +144,8 @@ def kind_of(gold: str) -> str | None:
 
 def _is_list(listed: tuple[str, tuple[str, ...], str]) -> bool:
     opening, elements, _ = listed
+    if opening in ("", "{") and all(_FLAT_TUPLE.fullmatch(part) for part in elements):
+        return True
     if not opening and not all(read_quantity(part) or looks_like_maths(part) for part in elements):
         return False
     return all(kind_of(part) not in (None, "list") or part.strip("+-") == r"\infty" for part in elements)
@@ -144,7 +153,7 @@ def _is_list(listed: tuple[str, tuple[str, ...], str]) -> bool:
 
 @lru_cache(maxsize=8192)
 def gold_is_readable(gold: str) -> bool:
-    """Whether there is anything to compare with: an expression must be one that math-verify can parse."""
+    """Whether there is anything to compare with: an expression must be one that math-verify can handle in time."""
     kind = kind_of(gold)
     if kind == "expression":
         return ask_math_verify(gold, None, DEFAULT_TOLERANCE) == MathVerdict.EQUAL
@@ -246,7 +255,9 @@ def _compare_list(gold: str, answer: str, tolerance: float, exact_paths_only: bo
         return "wrong"
     ordered = opening in ("(", "[") or opening == "" and answer_opening in ("(", "[")
     if not ordered:
-        given, wanted = tuple(dict.fromkeys(given)), tuple(dict.fromkeys(wanted))
+        given, wanted = (
+            tuple({re.sub(r"\s+", "", item): item for item in items}.values()) for items in (given, wanted)
+        )
     if len(given) != len(wanted):
         return "wrong"
     remaining = list(given)

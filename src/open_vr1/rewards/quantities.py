@@ -42,6 +42,12 @@ _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 
 _REWRITES = [
+    (re.compile(r",\s*\\!\s*(?=[0-9]{3}(?![0-9]))"), ","),
+    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    (re.compile(r"<="), r"\\le "),
+    (re.compile(r">="), r"\\ge "),
+    (re.compile(r"!=|\\neq(?![a-zA-Z])"), r"\\ne "),
     (re.compile(r"(?<=[0-9])(?:\\[,!;: ]|\{,\})(?=[0-9]{3}(?![0-9]))"), ""),
     (re.compile(r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\displaystyle(?![a-zA-Z])|\\!"), ""),
     (re.compile(r"\\[,;: ]|\\q?quad(?![a-zA-Z])|~|\s+"), " "),
@@ -65,7 +71,7 @@ _WRAPPERS = [
         r"`+([^`]*)`+",
         r'"([^"]*)"',
         r"'([^']*)'",
-        r"(?:\\(?:text|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
+        r"(?:\\(?:text|textnormal|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
     )
 ]
 _TRAILING = re.compile(r"(?:\s|[.;,]|\\\\)+$")
@@ -151,8 +157,9 @@ _UNIT_POWER = re.compile(r"(.*?)(?:\s*\^\s*\{?\s*(-?[1-9])\s*\}?)?")
 _SQUARE = re.compile(r"(square|sq\.?|cubic|cu\.?)\s+(.+)")
 _FACTORS = {"thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _FACTOR = re.compile(r"\s*(thousand|million|billion|trillion)\b", re.IGNORECASE)
+_NAME = re.compile(r"[^+\-*/^<>|]+|[^A-Za-z]*")
 _SEVERAL_SIDES = re.compile(r"\b(?:or|and|not|never)\b|n't\b|[;?!]|,(?![^(]*\))")
-_UNIT_WRAPPER = re.compile(r"\\(?:text|mathrm|textrm|mbox|operatorname|rm|mathbf)\s*\{([^{}]*)\}")
+_UNIT_WRAPPER = re.compile(r"\\(?:text|textnormal|mathrm|textrm|mbox|operatorname|rm|mathbf)\s*\{([^{}]*)\}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +197,8 @@ def tidy(text: str) -> str:
                 text = match.group(1).strip()
     if text.isalnum():
         return text
+    if text.count("$") >= 2 and text.count("$") % 2 == 0:
+        text = text.replace("$", "")
     for pattern, replacement in _REWRITES:
         text = pattern.sub(replacement, text)
     return text.strip()
@@ -293,7 +302,7 @@ def read_quantity(text: str) -> Quantity | None:
     quantity = _read_plain(right)
     if quantity is None or not left[0] or any(_SEVERAL_SIDES.search(side) for side in left):
         return None
-    if sides_disagree(text):
+    if sides_disagree(text) or not _NAME.fullmatch(left[0]):
         return None
     return Quantity(quantity.value, quantity.unit, left[0].replace(" ", ""))
 

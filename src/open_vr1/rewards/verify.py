@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from open_vr1.rewards.answers import read_answer, read_gold
-from open_vr1.rewards.equality import DEFAULT_TOLERANCE, compare, gold_is_readable
+from open_vr1.rewards.equality import DEFAULT_TOLERANCE, compare, gold_is_readable, kind_of
 from open_vr1.rewards.letters import compare_choice, gold_letter
 from open_vr1.rewards.quantities import tidy
 
@@ -88,6 +88,10 @@ def verify(
         return Verdict(None, answer, "gold_unparsable")
     if len(reading.candidates) > MAX_CANDIDATES:
         return Verdict(0.0, None, "two_answers")
+    if len(reading.candidates) > 1 and usable_gold[1] is None and kind_of(usable_gold[0]) == "list":
+        answer = ", ".join(reading.candidates)  # The elements of one answer, each in a box of its own.
+        reason = compare_answer(answer, gold, choices, tolerance)
+        return Verdict(1.0, answer, reason) if reason == "correct" else Verdict(0.0, None, "two_answers")
     reasons = [compare_answer(candidate, gold, choices, tolerance) for candidate in reading.candidates]
     if all(reason == "correct" for reason in reasons):
         return Verdict(1.0, reading.candidates[0], "correct")

@@ -19,7 +19,7 @@ import time
 from functools import lru_cache
 from pathlib import Path
 
-TIME_LIMIT = 3.0
+TIME_LIMIT = 5.0
 MEMORY_LIMIT = 1 << 30
 START_LIMIT = 180.0
 _GRACE = 20.0
@@ -27,7 +27,7 @@ _SERVER = Path(__file__).with_name("math_server.py")
 
 
 class MathVerdict(enum.Enum):
-    """What math-verify says of an answer, or of a gold alone (`EQUAL` where it can be parsed)."""
+    """What math-verify says of an answer, or of a gold alone (`EQUAL` where it can be compared)."""
 
     EQUAL = "equal"
     DIFFERENT = "different"
@@ -41,7 +41,7 @@ class MathWorker:
     A math-verify process that is started when first asked and again whenever it is gone.
 
     Args:
-        time_limit (`float`, *optional*, defaults to `3.0`):
+        time_limit (`float`, *optional*, defaults to `5.0`):
             Seconds one comparison may take.
         memory_limit (`int`, *optional*, defaults to 1 GiB):
             Bytes of address space one comparison may add.
@@ -53,15 +53,15 @@ class MathWorker:
         self._lock = threading.Lock()
         self._process: subprocess.Popen | None = None
         self._buffer = b""
+        self._ready = False
 
     def ask(self, gold: str, answer: str | None, tolerance: float) -> MathVerdict:
-        """Compare an answer with a gold; without an answer, see whether the gold can be parsed."""
+        """Compare an answer with a gold; without an answer, see whether the gold can be compared with itself."""
         request = json.dumps([gold, answer, tolerance]).encode() + b"\n"
         with self._lock:
             for _ in range(2):
                 try:
-                    if self._process is None or self._process.poll() is not None:
-                        self._start()
+                    self._ensure_ready()
                     self._process.stdin.write(request)
                     reply = self._read_line(self.time_limit + _GRACE)
                 except OSError:
@@ -79,9 +79,23 @@ class MathWorker:
         """The server's process id, once it runs."""
         return self._process.pid if self._process else None
 
-    def _start(self) -> None:
+    def start(self) -> None:
+        """Start the process without waiting for it, so that its imports are done by the time it is asked."""
+        with self._lock:
+            self._launch()
+
+    def _ensure_ready(self) -> None:
+        self._launch()
+        if not self._ready:
+            if self._read_line(START_LIMIT) != "ready":
+                raise OSError("the math-verify process did not start")
+            self._ready = True
+
+    def _launch(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
         self.stop()
-        self._buffer = b""
+        self._buffer, self._ready = b"", False
         self._process = subprocess.Popen(
             [sys.executable, "-P", str(_SERVER), str(self.time_limit), str(self.memory_limit)],
             stdin=subprocess.PIPE,
@@ -91,8 +105,6 @@ class MathWorker:
             env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,
         )
-        if self._read_line(START_LIMIT) != "ready":
-            raise OSError("the math-verify process did not start")
 
     def _read_line(self, limit: float) -> str | None:
         deadline = time.monotonic() + limit
@@ -132,6 +144,11 @@ class MathWorker:
 _worker = MathWorker()
 atexit.register(_worker.stop)
 os.register_at_fork(after_in_child=_worker.forget)
+
+
+def start_math_verify() -> None:
+    """Start the worker of this process in the background; a training script calls it before it loads the model."""
+    _worker.start()
 
 
 @lru_cache(maxsize=8192)

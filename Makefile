@@ -1,0 +1,88 @@
+# Every target is one line into a module and makes .venv by itself. `make` alone prints the targets.
+
+PYTHON3 ?= python3 python3.13 python3.12 python3.11
+EXTRAS ?= dev
+SEED ?= 0
+VENV := .venv
+PYTHON = $(VENV)/bin/python
+UV = $(VENV)/bin/uv
+READY = $(VENV)/.installed
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+CODE := setup.py src tests $(wildcard benchmarks)
+# ACCELERATE=zero2 starts the processes that recipes/accelerate_configs/zero2.yaml describes, PROCESSES=4 another number.
+LAUNCH = $(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/$(ACCELERATE).yaml \
+	$(if $(PROCESSES),--num_processes $(PROCESSES))
+RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install install-gpu demo sft grpo evaluate rewards test test-all test-newest quality style
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
+
+install-gpu: EXTRAS := dev,gpu
+install-gpu: $(READY) ## the same for a CUDA machine: with vLLM, liger-kernel and DeepSpeed
+
+demo: $(READY) ## minutes on a CPU: a tiny model learns to look; see outputs/demo/report.html; SEED=1 for another seed
+	$(PYTHON) -m open_vr1.toy.demo --seed $(SEED) $(ARGS)
+
+sft: EXAMPLE = RECIPE=recipes/vr1_tiny/sft.yaml
+sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 1e-4" ACCELERATE=zero2
+	$(RUN) -m open_vr1.sft --config $(RECIPE) $(ARGS)
+
+grpo: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml
+grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2
+	$(RUN) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
+
+evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
+evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
+	$(PYTHON) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+
+rewards: EXAMPLE = FILE=rollouts.jsonl
+rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
+	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
+
+test: $(READY) ## the test suite, offline; ARGS="-k schedule" picks tests
+	$(PYTHON) -m pytest $(ARGS)
+
+test-all: $(READY) ## the test suite with every soak at full size
+	$(PYTHON) -m pytest --soak $(ARGS)
+
+test-newest: .venv-newest/.installed ## the test suite on the newest transformers 5 and hub 2, in an environment of its own
+	.venv-newest/bin/python -m pytest $(ARGS)
+
+quality: $(READY) ## check lint and format
+	$(VENV)/bin/ruff check $(CODE)
+	$(VENV)/bin/ruff format --check $(CODE)
+
+style: $(READY) ## fix lint and format
+	$(VENV)/bin/ruff check --fix $(CODE)
+	$(VENV)/bin/ruff format $(CODE)
+
+.PHONY: need-RECIPE need-FILE FORCE
+need-RECIPE need-FILE: need-%:
+	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
+
+# uv picks torch and torchvision builds that fit each other; plain pip may not.
+$(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGOALS)),FORCE) | $(UV)
+	$(UV) pip install --python $(PYTHON) $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -c constraints.txt -e ".[$(EXTRAS)]"
+	@touch $@
+
+.venv-newest/.installed: setup.py | .venv-newest/bin/uv
+	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --upgrade \
+		-e ".[dev]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
+	@touch $@
+
+%/bin/uv:
+	@for python in $(PYTHON3); do \
+		if $$python -c '$(SUPPORTED)' 2>/dev/null; then \
+			echo "$$python -m venv $*"; \
+			$$python -m venv $* || { echo "error: $$python cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv" >&2; exit 2; }; \
+			$*/bin/python -m pip install --quiet -c constraints.txt uv; exit; \
+		fi; \
+	done; \
+	echo "error: needs Python 3.11, 3.12 or 3.13, and these are not: $(PYTHON3); name one: make $(MAKECMDGOALS) PYTHON3=/path/to/python3.12" >&2; exit 2

@@ -1,0 +1,195 @@
+"""The Makefile: it explains itself, bootstraps .venv once, and stops with one clear message."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = {target for line in re.findall(r"^\.PHONY: (help .*)$", MAKEFILE, re.MULTILINE) for target in line.split()}
+
+# Plays Python in a bootstrap: makes a .venv of scripts that write down what they were called with.
+FAKE_PYTHON = """#!/bin/sh
+if [ "$1" = -c ]; then exit {unsupported}; fi
+mkdir -p "$3/bin"
+for name in python uv; do
+    printf '#!/bin/sh\\necho %s "$@" >> calls\\n' "$name" > "$3/bin/$name"
+    chmod +x "$3/bin/$name"
+done
+exit {venv_status}
+"""
+
+
+class Workspace:
+    """A copy of the Makefile in an empty folder, with a Python that only records."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        for name in ("Makefile", "setup.py", "constraints.txt"):
+            shutil.copy(ROOT / name, path)
+        self.python()
+
+    def python(self, unsupported: int = 0, venv_status: int = 0) -> None:
+        fake = self.path / "fake-python"
+        fake.write_text(FAKE_PYTHON.format(unsupported=unsupported, venv_status=venv_status))
+        fake.chmod(0o755)
+
+    def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        command = ["make", "PYTHON3=./fake-python", *arguments]
+        return subprocess.run(command, cwd=self.path, check=False, capture_output=True, text=True, timeout=60)
+
+    def calls(self) -> list[str]:
+        """What was called since the last look."""
+        log = self.path / "calls"
+        calls = log.read_text().splitlines() if log.exists() else []
+        log.unlink(missing_ok=True)
+        return calls
+
+    def age(self, name: str, seconds: int) -> None:
+        moved = (self.path / ".venv/.installed").stat().st_mtime + seconds
+        os.utime(self.path / name, (moved, moved))
+
+
+@pytest.fixture
+def workspace(tmp_path):
+    return Workspace(tmp_path)
+
+
+def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
+    listed = re.findall(r"^make ([a-z-]+) +\S.*$", workspace.make().stdout, re.MULTILINE)
+    assert set(listed) == TARGETS and len(listed) == len(TARGETS)
+    assert not workspace.calls()
+
+
+@pytest.mark.parametrize(
+    ("command", "runs"),
+    [
+        (["demo", "SEED=3"], "python -m open_vr1.toy.demo --seed 3"),
+        (["sft", "RECIPE=a.yaml"], "python -m open_vr1.sft --config a.yaml"),
+        (
+            ["grpo", "RECIPE=a.yaml", "ARGS=--learning_rate 2e-6 --seed 1"],
+            "python -m open_vr1.grpo --config a.yaml --learning_rate 2e-6 --seed 1",
+        ),
+        (["evaluate", "RECIPE=a.yaml"], "python -m open_vr1.evaluate --config a.yaml"),
+        (
+            ["evaluate", "RECIPE=a.yaml", "MODEL=outputs/final"],
+            "python -m open_vr1.evaluate --config a.yaml --model_name_or_path outputs/final",
+        ),
+        (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
+        (["test"], "python -m pytest"),
+        (["test-all"], "python -m pytest --soak"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+def test_a_target_is_one_line_into_a_module(command, runs, workspace):
+    assert workspace.make(*command).returncode == 0
+    assert workspace.calls()[-1] == runs
+
+
+def test_the_first_target_makes_the_environment_and_the_second_finds_it(workspace):
+    workspace.make("demo")
+    install, demo = workspace.calls()[1:]
+    assert install == "uv pip install --python .venv/bin/python -c constraints.txt -e .[dev]"
+    assert demo.startswith("python -m open_vr1.toy.demo")
+    workspace.make("demo")
+    assert workspace.calls() == [demo]
+
+
+@pytest.mark.parametrize("changed", ["setup.py", "constraints.txt"])
+def test_a_changed_requirement_installs_again(changed, workspace):
+    workspace.make("install")
+    workspace.calls()
+    workspace.age(changed, seconds=10)
+    workspace.make("demo")
+    assert [call.split()[0] for call in workspace.calls()] == ["uv", "python"]
+
+
+def test_an_install_that_failed_is_tried_again(workspace):
+    workspace.make("install")
+    (workspace.path / ".venv/.installed").unlink()
+    (workspace.path / ".venv/bin/uv").write_text("#!/bin/sh\nexit 1\n")
+    assert workspace.make("demo").returncode != 0
+    assert not (workspace.path / ".venv/.installed").exists()
+
+
+def test_make_install_always_asks_uv(workspace):
+    workspace.make("install")
+    workspace.calls()
+    workspace.make("install")
+    assert len(workspace.calls()) == 1
+
+
+def test_make_install_gpu_brings_the_gpu_extra(workspace):
+    workspace.make("install-gpu")
+    assert workspace.calls()[-1].endswith("-e .[dev,gpu]")
+
+
+def test_the_torch_backend_is_passed_on_to_uv(workspace):
+    workspace.make("install", "TORCH_BACKEND=cpu")
+    assert "--torch-backend cpu" in workspace.calls()[-1]
+
+
+@pytest.mark.parametrize(
+    ("target", "example"),
+    [
+        ("sft", "make sft RECIPE=recipes/vr1_tiny/sft.yaml"),
+        ("grpo", "make grpo RECIPE=recipes/vr1_tiny/ptst.yaml"),
+        ("evaluate", "make evaluate RECIPE=recipes/vr1_tiny/eval.yaml"),
+        ("rewards", "make rewards FILE="),
+    ],
+)
+def test_a_missing_recipe_or_file_is_named_with_an_example_before_anything_is_installed(target, example, workspace):
+    done = workspace.make(target)
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: ") and example in done.stderr.splitlines()[0]
+    assert not (workspace.path / ".venv").exists()
+
+
+def test_a_python_that_is_too_old_is_named_with_a_way_out(workspace):
+    workspace.python(unsupported=1)
+    done = workspace.make("demo")
+    assert done.returncode == 2
+    message = done.stderr.splitlines()[0]
+    assert "3.11, 3.12 or 3.13" in message and "./fake-python" in message and "make demo PYTHON3=" in message
+    assert not (workspace.path / ".venv").exists()
+
+
+def test_the_first_supported_python_is_taken(workspace):
+    (workspace.path / "old-python").write_text("#!/bin/sh\nexit 1\n")
+    (workspace.path / "old-python").chmod(0o755)
+    done = workspace.make("install", "PYTHON3=./missing-python ./old-python ./fake-python")
+    assert done.returncode == 0 and "./fake-python -m venv .venv" in done.stdout
+
+
+def test_a_python_without_venv_says_what_to_install(workspace):
+    workspace.python(venv_status=1)
+    done = workspace.make("demo")
+    assert done.returncode == 2 and "apt install python3-venv" in done.stderr
+
+
+def test_accelerate_starts_the_processes_of_a_named_config(workspace):
+    workspace.make("install")
+    lines = workspace.make("-n", "grpo", "RECIPE=a.yaml", "ACCELERATE=zero3", "PROCESSES=4").stdout.split()
+    launch = " ".join(lines[lines.index(".venv/bin/accelerate") :])
+    assert launch == (
+        ".venv/bin/accelerate launch --config_file recipes/accelerate_configs/zero3.yaml --num_processes 4"
+        " -m open_vr1.grpo --config a.yaml"
+    )
+
+
+def test_the_supported_pythons_are_the_ones_that_the_makefile_takes():
+    check = re.search(r"^SUPPORTED := (.+)$", MAKEFILE, re.MULTILINE).group(1)
+    accepted = [
+        minor
+        for minor in range(8, 16)
+        if subprocess.run(
+            [sys.executable, "-c", f"import sys; sys.version_info = (3, {minor}, 0); {check}"], check=False
+        ).returncode
+        == 0
+    ]
+    assert accepted == [11, 12, 13]

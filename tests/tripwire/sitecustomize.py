@@ -1,0 +1,5 @@
+"""Python imports this at start-up when its folder is on PYTHONPATH."""
+
+import tripwire
+
+tripwire.arm()
