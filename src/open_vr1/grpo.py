@@ -26,7 +26,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.data_sources import check_model, load_processor
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
-    from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+    from open_vr1.training import CardWriter, claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+
+    class RecipeTrainer(CardWriter, PTSTTrainer):
+        pass
 
     # ----- Before anything is loaded
     if is_finished(recipe):
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # ----- Model and training
     checkpoint = claim_output_dir(recipe)
-    trainer = PTSTTrainer(
+    trainer = RecipeTrainer(
         model=load_model(recipe),
         args=args,
         schedule=schedule_of(recipe),
@@ -54,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
+    trainer.recipe = recipe
     train_to_the_end(trainer, recipe, processor, checkpoint)
 
 

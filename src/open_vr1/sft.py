@@ -24,9 +24,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.data import load_rows
     from open_vr1.data_sources import check_model, load_processor
     from open_vr1.resume import ResumableTrainer
-    from open_vr1.training import claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+    from open_vr1.training import CardWriter, claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
 
-    class ColdStartTrainer(ResumableTrainer, SFTTrainer):
+    class ColdStartTrainer(CardWriter, ResumableTrainer, SFTTrainer):
         pass
 
     # ----- Before anything is loaded
@@ -52,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
+    trainer.recipe = recipe
     train_to_the_end(trainer, recipe, processor, checkpoint)
 
 

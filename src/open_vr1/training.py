@@ -6,17 +6,21 @@ left as it is.
 """
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
 
 from open_vr1.errors import UserError
+from open_vr1.hub.cards import render_card
 from open_vr1.progress import ProgressLine
 from open_vr1.recipe import Recipe
 from open_vr1.resume import last_checkpoint
 
+PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
 RECIPE_FILE = "recipe.json"
 FINISHED_FILE = "trainer_state.json"
 # Keys that say how a run is watched and kept. They may change while it pauses.
@@ -128,6 +132,33 @@ def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin
     trainer.save_state()
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
+
+
+class CardWriter(Trainer):
+    """Writes our card wherever TRL would write its own, which suits text models only. Goes before the trainer class."""
+
+    recipe: Recipe
+
+    def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None) -> None:
+        if self.is_world_process_zero():
+            (Path(self.args.output_dir) / "README.md").write_text(model_card(self.recipe))
+
+
+def model_card(recipe: Recipe) -> str:
+    """The card of a recipe's model, as far as the run itself knows it."""
+    base = recipe.model.model_name_or_path
+    return render_card(
+        "model_cards/training.md.jinja",
+        name=Path(recipe.training.output_dir).name,
+        task=recipe.args.task,
+        base_model=base,
+        base_model_on_hub=not Path(base).is_dir(),
+        is_adapter=recipe.model.use_peft,
+        stages=recipe.values.get("ptst_stages") or [],
+        recipe_path=recipe.path,
+        recipe=yaml.safe_dump(recipe.values, sort_keys=False, width=110).rstrip(),
+        versions={name: version(name) for name in PACKAGES},
+    )
 
 
 def trl_arguments(recipe: Recipe) -> Any:

@@ -11,7 +11,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from open_vr1.toy.chains import DOUBTS, draw_revisions
-from open_vr1.toy.scenes import CELL, COLOURS, GRID, KINDS, LEVELS, ROWS, SIDE, UNIT, ask, draw, make_scene
+from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, GRID, KINDS, LEVELS, ROWS, SIDE, UNIT, ask, draw, make_scene
 from open_vr1.toy.world import SPLITS, build, rows
 
 BACKGROUNDS = {(255, 255, 255), GRID}
@@ -27,8 +27,8 @@ def picture_of(row):
 def see_shapes(picture):
     """What a picture shows, read from its pixels alone: (row, "colour shape" or "none")."""
     seen = []
-    for row in range(len(ROWS)):
-        for column in range(3):
+    for row in range(ROWS):
+        for column in range(COLUMNS):
             box = (column * CELL, row * CELL, (column + 1) * CELL, (row + 1) * CELL)
             cell = picture.crop(box)
             filled = [(x, y) for x in range(CELL) for y in range(CELL) if cell.getpixel((x, y)) not in BACKGROUNDS]
@@ -99,8 +99,15 @@ def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
     for row in some_rows:
         thinking, picture = row["thinking"], picture_of(row)
         if row["kind"] in ("count", "compare"):
-            seen = ", ".join(f"{number} {shown}" for number, (_, shown) in enumerate(see_shapes(picture), start=1))
+            tiles = [shown for _, shown in see_shapes(picture)]
+            seen = ", ".join(f"{number} {shown}" for number, shown in enumerate(tiles, start=1))
             assert thinking.count(f"{seen}.") == 1
+            for noun, counted in re.findall(r"([a-z ]+)s: ((?:\d makes \d(?:, )?)+|none)\.", thinking):
+                wanted = set(noun.replace("shape", "").split())
+                matching = [i for i, shown in enumerate(tiles, start=1) if wanted <= set(shown.split())]
+                assert re.findall(r"(\d) makes (\d)", counted) == [
+                    (str(tile), str(count)) for count, tile in enumerate(matching, start=1)
+                ]
         elif row["kind"] == "bars":
             heights = see_bars(picture)
             stated = re.findall(rf"({'|'.join(COLOURS)}) (\d)", thinking)

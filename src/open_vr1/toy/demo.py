@@ -24,7 +24,6 @@ from open_vr1.errors import UserError
 
 RECIPES = Path("recipes/vr1_tiny")
 RECIPE_ROOT = "outputs/vr1_tiny"
-PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
 NUM_PICTURES = 24
 
 
@@ -204,6 +203,8 @@ class Demo:
                 file.write(json.dumps(sample) + "\n")
 
     def _write_results(self, results: dict[str, Any]) -> None:
+        from open_vr1.training import PACKAGES
+
         log = json.loads((self.folder / "cold" / "trainer_state.json").read_text())["log_history"]
         timings = self._timings()
         results = {

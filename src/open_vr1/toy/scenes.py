@@ -21,7 +21,8 @@ COLOURS = {
 }
 GRID, FRAME = (215, 215, 215), (60, 60, 60)
 SHAPES = ("circle", "square", "triangle")
-ROWS, COLUMNS = ("top", "bottom"), ("left", "middle", "right")
+ROWS, COLUMNS = 2, 3
+PLACES = ("left", "middle", "right")
 KINDS = ("count", "compare", "bars", "rectangle")
 LEVELS = (1, 2, 3)
 
@@ -56,14 +57,14 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample([(row, column) for row in range(len(ROWS)) for column in range(len(COLUMNS))], level + rng.randint(1, 3))
+        cells = rng.sample([(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(1, 3))
         # Two or three colours, so that a question about one of them is rarely answered by one.
         colours = rng.sample(list(COLOURS), 2 if level < 3 else 3)
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(colours)) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
     if kind == "bars":
-        colours = rng.sample(list(COLOURS), min(level + 1, 3))
+        colours = rng.sample(list(COLOURS), min(level + 1, COLUMNS))
         return Scene(kind, level, tuple((colour, rng.randint(1, 4 if level == 1 else 6)) for colour in colours))
     longest = 2 * level
     width, height = rng.randint(1, longest), rng.randint(1, longest)
@@ -72,7 +73,7 @@ def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
 
 
 def draw(scene: Scene) -> Image.Image:
-    height = SIDE if scene.kind in ("bars", "rectangle") else len(ROWS) * CELL
+    height = SIDE if scene.kind in ("bars", "rectangle") else ROWS * CELL
     image = Image.new("RGB", (SIDE, height), "white")
     pen = ImageDraw.Draw(image)
     if scene.kind == "bars":
@@ -119,7 +120,7 @@ def ask(scene: Scene, rng: random.Random) -> Question:
     question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[scene.kind](
         scene, rng
     )
-    if not question.choices and rng.random() < 0.4:
+    if not question.choices and rng.random() < 0.3:
         question.choices = _near_numbers(int(question.answer), rng)
     return question
 
@@ -130,51 +131,50 @@ def _near_numbers(answer: int, rng: random.Random) -> list[str]:
     return [str(lowest + i) for i in range(4)]
 
 
-def _rows(scene: Scene) -> list[list[tuple[str, str]]]:
-    return [[(colour, shape) for row, _, shape, colour in scene.items if row == i] for i in range(len(ROWS))]
-
-
-def _list_rows(scene: Scene) -> str:
-    """Every cell by its number, the empty ones too."""
+def _tiles(scene: Scene) -> list[str]:
+    """What each tile shows, the empty ones too."""
     cells = {(row, column): f"{colour} {shape}" for row, column, shape, colour in scene.items}
-    names = [cells.get((row, column), "none") for row in range(len(ROWS)) for column in range(len(COLUMNS))]
-    return ", ".join(f"{number} {name}" for number, name in enumerate(names, start=1)) + "."
+    return [cells.get((row, column), "none") for row in range(ROWS) for column in range(COLUMNS)]
 
 
-def _tally(scene: Scene, match) -> tuple[int, str]:
-    counts = [sum(match(colour, shape) for colour, shape in row) for row in _rows(scene)]
-    again = ", ".join(f"{name} {count}" for name, count in zip(ROWS, counts, strict=True))
-    return sum(counts), f"{' + '.join(map(str, counts))} = {sum(counts)}", f"{again}, so {sum(counts)}."
+def _look_at_tiles(scene: Scene) -> str:
+    return ", ".join(f"{number} {shown}" for number, shown in enumerate(_tiles(scene), start=1)) + "."
+
+
+def _matches(scene: Scene, wanted: str) -> list[int]:
+    """Numbers of the tiles that show all of the wanted words."""
+    return [i for i, shown in enumerate(_tiles(scene), start=1) if set(wanted.split()) <= set(shown.split())]
+
+
+def _count_up(tiles: list[int]) -> str:
+    return ", ".join(f"{tile} makes {count}" for count, tile in enumerate(tiles, start=1)) or "none"
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question:
     _, _, shape, colour = rng.choice(scene.items)
-    by_shape = {"noun": f"{shape}s", "match": lambda c, s: s == shape}
-    by_colour = {"noun": f"{colour} shapes", "match": lambda c, s: c == colour}
-    by_both = {"noun": f"{colour} {shape}s", "match": lambda c, s: (c, s) == (colour, shape)}
-    asked = rng.choice([by_shape, by_colour, by_both])
-    total, tally, again = _tally(scene, asked["match"])
+    wanted, noun = rng.choice(
+        [(shape, f"{shape}s"), (colour, f"{colour} shapes"), (f"{colour} {shape}", f"{colour} {shape}s")]
+    )
+    tiles = _matches(scene, wanted)
     return Question(
-        text=f"How many {asked['noun']} are there?",
-        answer=str(total),
-        look=_list_rows(scene),
-        work=f"{asked['noun']}: {tally}.",
-        again=again,
+        text=f"How many {noun} are there?",
+        answer=str(len(tiles)),
+        look=_look_at_tiles(scene),
+        work=f"{noun}: {_count_up(tiles)}.",
+        again=f"{noun} {', '.join(map(str, tiles))}, so {len(tiles)}.",
     )
 
 
 def _ask_compare(scene: Scene, rng: random.Random) -> Question:
     one, other = rng.sample(SHAPES, 2)
-    first, first_tally, _ = _tally(scene, lambda c, s: s == one)
-    second, second_tally, _ = _tally(scene, lambda c, s: s == other)
+    first, second = _matches(scene, one), _matches(scene, other)
     same = "the same number"
-    answer = same if first == second else f"{one}s" if first > second else f"{other}s"
     return Question(
         text=f"Are there more {one}s or {other}s?",
-        answer=answer,
-        look=_list_rows(scene),
-        work=f"{one}s: {first_tally}. {other}s: {second_tally}.",
-        again=f"{first} {one}s and {second} {other}s.",
+        answer=same if len(first) == len(second) else f"{one if len(first) > len(second) else other}s",
+        look=_look_at_tiles(scene),
+        work=f"{one}s: {_count_up(first)}. {other}s: {_count_up(second)}.",
+        again=f"{one}s {len(first)}, {other}s {len(second)}.",
         choices=[f"{one}s", f"{other}s", same],
     )
 
@@ -182,7 +182,7 @@ def _ask_compare(scene: Scene, rng: random.Random) -> Question:
 def _ask_bars(scene: Scene, rng: random.Random) -> Question:
     heights = dict(scene.items)
     one, other = rng.sample(list(heights), 2)
-    look = ", ".join(f"{place} {colour} {height}" for place, (colour, height) in zip(COLUMNS, scene.items)) + "."
+    look = ", ".join(f"{place} {colour} {height}" for place, (colour, height) in zip(PLACES, scene.items)) + "."
     seen = f"{one} {heights[one]}, {other} {heights[other]}"
     form = rng.choice(["height", "sum", "difference"])
     if form == "height":

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
 
+from open_vr1.hub.cards import render_card
 from open_vr1.toy.chains import draw_revisions, overthink
 from open_vr1.toy.scenes import KINDS, LEVELS, ask, draw, make_scene
 
@@ -81,7 +82,7 @@ def rows(split: str, count: int, seed: int, overthinking: float = 1.5) -> Iterat
 
 def build(path: Path, seed: int = 0, overthinking: float = 1.5, **counts: int) -> None:
     """
-    Write one parquet file per split.
+    Write one parquet file per split, and a card that lets `load_dataset` open the folder.
 
     Args:
         path (`Path`):
@@ -98,6 +99,8 @@ def build(path: Path, seed: int = 0, overthinking: float = 1.5, **counts: int) -
         split, shift = ("train", 1_000_000) if name == "rl" else (name, 0)
         table = Dataset.from_list(list(rows(split, count, seed + shift, overthinking)), features=FEATURES)
         table.to_parquet(Path(path) / f"{name}.parquet")
+    card = render_card("dataset_cards/toy_world.md.jinja", counts=counts, seed=seed, overthinking=overthinking)
+    (Path(path) / "README.md").write_text(card)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
