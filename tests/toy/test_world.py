@@ -160,8 +160,8 @@ def test_a_seed_fixes_every_row():
 
 def test_overthinking_doubts_and_ends_where_it_began():
     plain, doubting = list(rows("train", 200, 0, overthinking=0)), list(rows("train", 200, 0, overthinking=3))
-    assert not any(doubt in row["thinking"] for row in plain for doubt in DOUBTS)
-    assert sum(any(doubt in row["thinking"] for doubt in DOUBTS) for row in doubting) > 100
+    assert not any(doubt.partition("{")[0] in row["thinking"] for row in plain for doubt in DOUBTS)
+    assert sum(any(doubt.partition("{")[0] in row["thinking"] for doubt in DOUBTS) for row in doubting) > 100
 
 
 def test_harder_questions_are_doubted_more():

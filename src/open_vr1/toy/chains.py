@@ -1,8 +1,9 @@
 """Chains of thought about a scene, and the overthinking of a cold start.
 
-Every sentence of a chain is true of its picture. Overthinking adds what the paper's cold data is full of: needless doubts
-("Wait, let me check again.") that look and work once more and end where they began. A model that imitates them has to
-get every look right, so its longer chains are right less often: the problem that PTST is there to solve.
+Every statement of a chain is true of its picture. Overthinking adds what the paper's cold data is full of: needless doubts
+("Wait, maybe it is 4?") and another look that ends where the chain began. A model that imitates them has one more wrong
+answer before its eyes with every doubt, so its longer chains are right less often: the problem that PTST is there to
+solve.
 """
 
 import random
@@ -10,11 +11,9 @@ import random
 from open_vr1.toy.scenes import Question
 
 DOUBTS = (
-    "Wait, let me check again.",
-    "Hmm, look once more.",
-    "Wait, maybe a mistake.",
-    "Alternatively, start over.",
-    "Let me check.",
+    "Wait, maybe it is {}? Check:",
+    "Hmm, could it be {}? Again:",
+    "Alternatively, is it {}? Look:",
 )
 
 
@@ -22,7 +21,7 @@ def overthink(question: Question, revisions: int, rng: random.Random) -> str:
     """The shortest true chain (look, work, answer) with needless revisions, each of which looks at the picture again."""
     sentences = [question.look, question.work]
     for _ in range(revisions):
-        sentences += [rng.choice(DOUBTS), question.again]
+        sentences += [rng.choice(DOUBTS).format(rng.choice(question.rivals)), question.again]
     if question.choices:
         sentences.append(f"{question.answer} is {question.solution}.")
     return " ".join(sentences)

@@ -12,13 +12,7 @@ from PIL import Image, ImageDraw
 CELL = 28
 UNIT = CELL // 2
 SIDE = 3 * CELL
-COLOURS = {
-    "red": (214, 39, 40),
-    "green": (44, 160, 44),
-    "blue": (31, 119, 230),
-    "yellow": (240, 200, 20),
-    "purple": (148, 60, 190),
-}
+COLOURS = {"red": (214, 39, 40), "green": (44, 160, 44), "blue": (31, 119, 230)}
 GRID, FRAME = (215, 215, 215), (60, 60, 60)
 SHAPES = ("circle", "square", "triangle")
 ROWS, COLUMNS = 2, 3
@@ -39,13 +33,17 @@ class Scene:
 
 @dataclass
 class Question:
-    """A question about a scene and the true sentences that lead to its answer: `look` and `work`, or `again` in short."""
+    """
+    A question about a scene and the true sentences that lead to its answer: `look` and `work`, or `again` in short.
+    `rivals` are answers that somebody in doubt might think of.
+    """
 
     text: str
     answer: str
     look: str
     work: str
     again: str
+    rivals: list[str]
     choices: list[str] = field(default_factory=list)
 
     @property
@@ -58,15 +56,13 @@ def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
         cells = rng.sample([(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(1, 3))
-        # Two or three colours, so that a question about one of them is rarely answered by one.
-        colours = rng.sample(list(COLOURS), 2 if level < 3 else 3)
-        items = tuple((*cell, rng.choice(SHAPES), rng.choice(colours)) for cell in sorted(cells))
+        items = tuple((*cell, rng.choice(SHAPES), rng.choice(list(COLOURS))) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
     if kind == "bars":
         colours = rng.sample(list(COLOURS), min(level + 1, COLUMNS))
-        return Scene(kind, level, tuple((colour, rng.randint(1, 4 if level == 1 else 6)) for colour in colours))
-    longest = 2 * level
+        return Scene(kind, level, tuple((colour, rng.randint(1, 3 + level)) for colour in colours))
+    longest = 2 + level
     width, height = rng.randint(1, longest), rng.randint(1, longest)
     x, y = rng.randint(0, 6 - width), rng.randint(0, 6 - height)
     return Scene("rectangle", level, ((x, y, width, height, rng.choice(list(COLOURS))),))
@@ -131,6 +127,10 @@ def _near_numbers(answer: int, rng: random.Random) -> list[str]:
     return [str(lowest + i) for i in range(4)]
 
 
+def _neighbours(answer: int) -> list[str]:
+    return [str(near) for near in range(max(0, answer - 2), answer + 3) if near != answer]
+
+
 def _tiles(scene: Scene) -> list[str]:
     """What each tile shows, the empty ones too."""
     cells = {(row, column): f"{colour} {shape}" for row, column, shape, colour in scene.items}
@@ -162,20 +162,23 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question:
         look=_look_at_tiles(scene),
         work=f"{noun}: {_count_up(tiles)}.",
         again=f"{noun} {', '.join(map(str, tiles))}, so {len(tiles)}.",
+        rivals=_neighbours(len(tiles)),
     )
 
 
 def _ask_compare(scene: Scene, rng: random.Random) -> Question:
     one, other = rng.sample(SHAPES, 2)
     first, second = _matches(scene, one), _matches(scene, other)
-    same = "the same number"
+    choices = [f"{one}s", f"{other}s", "the same number"]
+    answer = choices[2] if len(first) == len(second) else choices[len(first) < len(second)]
     return Question(
         text=f"Are there more {one}s or {other}s?",
-        answer=same if len(first) == len(second) else f"{one if len(first) > len(second) else other}s",
+        answer=answer,
         look=_look_at_tiles(scene),
         work=f"{one}s: {_count_up(first)}. {other}s: {_count_up(second)}.",
-        again=f"{one}s {len(first)}, {other}s {len(second)}.",
-        choices=[f"{one}s", f"{other}s", same],
+        again=f"{one}s {len(first)}, {other}s {len(second)}, so {answer}.",
+        rivals=[choice for choice in choices if choice != answer],
+        choices=choices,
     )
 
 
@@ -194,7 +197,7 @@ def _ask_bars(scene: Scene, rng: random.Random) -> Question:
         text = f"How far apart in height are the {one} bar and the {other} bar?"
         high, low = sorted([heights[one], heights[other]], reverse=True)
         answer, work = high - low, f"{high} - {low} = {high - low}"
-    return Question(text, str(answer), look, f"{work}.", f"{seen}, so {answer}.")
+    return Question(text, str(answer), look, f"{work}.", f"{seen}, so {answer}.", _neighbours(answer))
 
 
 def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
@@ -205,4 +208,5 @@ def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
     else:
         text, answer = f"What is the perimeter of the {colour} rectangle?", 2 * (width + height)
         work = f"2 x {width + height}"
-    return Question(text, str(answer), look, f"{work} = {answer}.", f"{width} wide, {height} high, so {answer}.")
+    again = f"{width} wide, {height} high, so {answer}."
+    return Question(text, str(answer), look, f"{work} = {answer}.", again, _neighbours(answer))
