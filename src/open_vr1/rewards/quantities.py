@@ -74,6 +74,8 @@ _WRAPPERS = [
         r"(?:\\(?:text|textnormal|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
     )
 ]
+_WRAPPER_STARTS = set("$\\*`\"'")
+_MAY_NEED_REWRITES = re.compile(r"[\\~<>!{$]")
 _TRAILING = re.compile(r"(?:\s|[.;,]|\\\\)+$")
 
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ ][0-9]{3})+(?![0-9])|[0-9]+)"
@@ -89,6 +91,7 @@ _NUMERAL = re.compile(
     )""",
     re.VERBOSE,
 )
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _APPROXIMATELY = re.compile(r"(?:\\approx|\\sim|≈|approximately|approx\.?|about|around|roughly)\s*", re.IGNORECASE)
 _NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty"""
@@ -189,14 +192,16 @@ def tidy(text: str) -> str:
         text = text.translate(_TABLE)
     previous = None
     text = text.strip()
+    if text.isascii() and text.isalnum():
+        return text
     while text != previous:
         previous = text
         text = _TRAILING.sub("", text).strip() if len(text) > 1 else text
-        for wrapper in _WRAPPERS:
+        for wrapper in _WRAPPERS if text[:1] in _WRAPPER_STARTS else ():
             if match := wrapper.fullmatch(text):
                 text = match.group(1).strip()
-    if text.isalnum():
-        return text
+    if not _MAY_NEED_REWRITES.search(text):
+        return " ".join(text.split())
     if text.count("$") >= 2 and text.count("$") % 2 == 0:
         text = text.replace("$", "")
     for pattern, replacement in _REWRITES:
@@ -248,6 +253,8 @@ def _unit(text: str, tight: bool) -> str | None:
 def _read_plain(text: str) -> Quantity | None:
     if text.lower() in _WORDS:
         return Quantity(_WORDS[text.lower()])
+    if _PLAIN_NUMBER.fullmatch(text):
+        return Quantity(Fraction(text))
     text = _APPROXIMATELY.sub("", text, count=1) if _APPROXIMATELY.match(text) else text
     match = _NUMERAL.match(text)
     if match is None:
