@@ -18,7 +18,23 @@ import sys
 import time
 from collections.abc import Iterator
 
-WORDS = ["the", "figure", "shows", "two", "sides", "so", "we", "add", "them", "wait", "check", "angle", "again", "then", "follows"]
+WORDS = [
+    "the",
+    "figure",
+    "shows",
+    "two",
+    "sides",
+    "so",
+    "we",
+    "add",
+    "them",
+    "wait",
+    "check",
+    "angle",
+    "again",
+    "then",
+    "follows",
+]
 CHUNK = 32
 
 
@@ -49,6 +65,7 @@ def texts(chance: random.Random) -> Iterator[tuple[str, str, bool]]:
 
 
 def expressions(chance: random.Random) -> Iterator[tuple[str, str, bool]]:
+    """Five of seven are plain algebra; the logarithm and the equation of a line only math-verify can judge."""
     for i in range(10**6):
         a, b, right = 2 + i, 3 + chance.randrange(50), chance.random() < 0.5
         wrong = 0 if right else 1
@@ -58,7 +75,9 @@ def expressions(chance: random.Random) -> Iterator[tuple[str, str, bool]]:
             (f"\\frac{{{a}\\pi}}{{{b}}}", f"\\frac{{{2 * a + wrong}\\pi}}{{{2 * b}}}"),
             (f"{a}x+{b}", f"{b}+{a + wrong}x"),
             (f"{a}y^2-{b}", f"{a + wrong}y^2-{b}"),
-        ][i % 5]
+            (f"\\log_{{2}}({a})", f"\\log_{{2}}({a + wrong})+0"),
+            (f"y={a}x+{b}", f"y={b}+{a + wrong}x"),
+        ][i % 7]
         yield given, f"${gold}$", right
 
 

@@ -23,22 +23,22 @@ constants = st.recursive(
 @given(constants)
 def test_arithmetic_has_the_value_that_it_has(text):
     try:
-        value = eval(text)  # noqa: S307 - digits, brackets and operators that this test wrote.
+        value = eval(text)
     except ZeroDivisionError:
         assert evaluate(text) is None
     else:
-        assert evaluate(text)[0] == pytest.approx(value)
+        assert evaluate(text)[0][0] == pytest.approx(value)
 
 
 EQUAL = [
-    ("(x+1)^2", "x^2+2x+1"), ("\\sqrt{8}", "2\\sqrt{2}"), ("-x^2", "-(x^2)"), ("\\frac{x}{2}", "x/2"), ("ab^2", "bba"), ("2^{n+1}", "2\\cdot 2^n"),
-    ("\\sqrt[3]{27}", "3"), ("2\\pi", "\\pi*2"), ("x(x-1)", "x^2-x"), ("\\frac{1}{x}+\\frac{1}{y}", "\\frac{x+y}{xy}"), ("sqrt(12)", "2\\sqrt{3}"),
+    ("(x+1)^2", "x^2+2x+1"), ("\\sqrt{8}", "2\\sqrt{2}"), ("-x^2", "-(x^2)"), ("\\frac{x}{2}", "x/2"), ("ab^2", "b^2a"), ("2^{n+1}", "2\\cdot 2^n"),
+    ("\\sqrt[3]{27}", "3"), ("2\\pi", "\\pi*2"), ("(x-1)x", "x^2-x"), ("\\frac{1}{x}+\\frac{1}{y}", "\\frac{x+y}{xy}"), ("sqrt(12)", "2\\sqrt{3}"),
     ("3-2-1", "0*x"), ("8/2*4", "16"), ("(x-y)(x+y)", "x^2-y^2"),
 ]  # fmt: skip
 DIFFERENT = [
     ("(x+1)^2", "x^2+1"), ("\\sqrt{x^2}", "x"), ("-x^2", "(-x)^2"), ("x", "y"), ("x", "X"), ("2x", "x^2"), ("ab", "a+b"), ("3\\pi", "3.14*3"), ("1-(2-3)", "1-2-3"),
 ]  # fmt: skip
-UNDECIDED = ["1/2x", "a/b/c", "2 3", "2\\frac{1}{3}", "x^23", "x^2^3", "f(x)", "sin x", "e^x", "i", "x_1", "5!", "x=2", "x<3", "5 cm", "ln", "(x", "x)", "", "+", "2x 3", "\\frac12", "1/0", "((1-1))^{-1}", "9^{9^{9^{9}}}", "(" * 200 + "x" + ")" * 200]  # fmt: skip
+UNDECIDED = ["1/2x", "a/b/c", "2 3", "2\\frac{1}{3}", "x^23", "x^2^3", "f(x)", "x(x-1)", "sin x", "e^x", "i", "x_1", "5!", "x=2", "x<3", "5 cm", "ln", "(x", "x)", "", "+", "2x 3", "\\frac12", "1/0", "((1-1))^{-1}", "9^{9^{9^{9}}}", "(" * 200 + "x" + ")" * 200]  # fmt: skip
 
 
 @pytest.mark.parametrize(("gold", "answer"), EQUAL)

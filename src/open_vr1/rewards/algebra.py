@@ -40,10 +40,6 @@ def _number(value: float) -> Formula:
     return lambda point: value
 
 
-def _variable(letter: str) -> Formula:
-    return lambda point: _value_of(letter, point)
-
-
 def _power(base: Formula, exponent: Formula) -> Formula:
     def value(point: int) -> complex:
         bottom, top = base(point), exponent(point)
@@ -63,6 +59,7 @@ class _Parser:
             self.tokens.append(match[1])
             position = match.end()
         self.position = 0
+        self.variables = False
 
     def peek(self) -> str:
         return self.tokens[self.position] if self.position < len(self.tokens) else ""
@@ -136,7 +133,7 @@ class _Parser:
             token = self.take()
             if token in _REFUSED_LETTERS or not (len(token) == 1 and token.isalnum()):
                 raise _NotPlain
-            exponent = _number(float(token)) if token.isdigit() else _variable(token)
+            exponent = _number(float(token)) if token.isdigit() else self.variable(token)
         if self.peek() == "^":
             raise _NotPlain
         return _power(base, exponent), False
@@ -174,16 +171,20 @@ class _Parser:
         if self.peek() == "(":
             raise _NotPlain  # f(x) may be a function.
         if len(token) == 1:
-            return _variable(token)
+            return self.variable(token)
         if self.peek() == "^":  # In ab^2 the power is b's.
             self.tokens[self.position - 1 : self.position] = list(token)
-            return _variable(token[0])
-        return self._times(_variable(token[0]), _variable(token[1]))
+            return self.variable(token[0])
+        return self._times(self.variable(token[0]), self.variable(token[1]))
+
+    def variable(self, letter: str) -> Formula:
+        self.variables = True
+        return lambda point: _value_of(letter, point)
 
 
 @lru_cache(maxsize=8192)
-def evaluate(text: str) -> tuple[complex, ...] | None:
-    """The values of a tidied formula at the fixed points, or `None` where it is not plain algebra."""
+def evaluate(text: str) -> tuple[tuple[complex, ...], bool] | None:
+    """A tidied formula's values at the fixed points and whether it has variables; `None` if it is not plain algebra."""
     if len(text) > MAX_LENGTH or sum(map(text.count, "([{")) > MAX_BRACKETS:
         return None
     try:
@@ -194,15 +195,18 @@ def evaluate(text: str) -> tuple[complex, ...] | None:
         values = tuple(complex(formula(point)) for point in range(POINTS))
     except (_NotPlain, ArithmeticError, ValueError):
         return None
-    return values if all(cmath.isfinite(value) and abs(value) < 1e100 for value in values) else None
+    if not all(cmath.isfinite(value) and abs(value) < 1e100 for value in values):
+        return None
+    return values, parser.variables
 
 
 def same_algebra(gold: str, answer: str, tolerance: float) -> bool | None:
     """Whether two tidied formulas are equal; `None` where only math-verify can tell. The tolerance is for constants."""
-    wanted, given = evaluate(gold), evaluate(answer)
-    if wanted is None or given is None:
+    sides = evaluate(gold), evaluate(answer)
+    if None in sides:
         return None
-    constant = len(set(wanted)) == 1 == len(set(given))
+    (wanted, gold_varies), (given, answer_varies) = sides
+    constant = not gold_varies and not answer_varies
     sizes = [max(abs(first), abs(second)) for first, second in zip(wanted, given)]
     if constant and (wanted[0].imag or given[0].imag) or not constant and max(sizes) > _LARGEST:
         return None
