@@ -268,13 +268,15 @@ def test_a_fraction_is_a_sample_that_the_seed_decides():
         ([row(0), row(1, images=None)], ["row 1", "no picture"]),
         ([row(0), row(1, solution=" ")], ["row 1", "solution", "empty"]),
         ([row(0), row(1, solution=None)], ["row 1", "solution", "None"]),
+        ([row(0, choices="A, B")], ["row 0", "choices", "a list of texts"]),
+        ([row(0, choices=["a", None])], ["row 0", "choices", "None"]),
         ([row(0), row(1, prompt="")], ["row 1", "prompt", "empty"]),
         ([row(0), row(1, id="q-7", prompt="<image><image>?")], ["row 1 (id q-7)", "2 <image> marks", "1 pictures"]),
         ([], ["no row"]),
     ],
 )
 def test_a_row_that_cannot_be_trained_on_is_named(rows, said):
-    if rows and "id" in rows[1]:
+    if rows and "id" in rows[-1]:
         rows = [dict(r, id=r.get("id", "x")) for r in rows]
     message = message_of(grpo(write_jsonl(rows)))
     assert all(word in message for word in ["rows.jsonl", *said]), message

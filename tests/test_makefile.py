@@ -41,7 +41,9 @@ class Workspace:
 
     def make(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["make", "PYTHON3=./fake-python", *arguments]
-        return subprocess.run(command, cwd=self.path, check=False, capture_output=True, text=True, timeout=60)
+        # Not MAKEFLAGS, ARGS or TORCH_BACKEND of the make that may be running this suite.
+        env = {"PATH": os.environ["PATH"]}
+        return subprocess.run(command, cwd=self.path, env=env, check=False, capture_output=True, text=True, timeout=60)
 
     def calls(self) -> list[str]:
         """What was called since the last look."""

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 import open_vr1
 from open_vr1.errors import UserError
@@ -116,6 +118,7 @@ def test_the_environment_of_a_recipe_is_set(monkeypatch):
     assert os.environ["OPEN_VR1_TEST"] == "3"
     assert "env" not in recipe.values
     assert "mapping" in refusal({**SFT, "env": "A=1"})
+    assert "env.A=1" in refusal({**SFT, "env": {"A=1": 2}})
 
 
 @pytest.mark.parametrize(
@@ -215,6 +218,27 @@ def test_a_key_that_is_wrong_is_named_with_its_line_and_what_to_write(key, value
     in_entry = any(word in message for word in (f"{key}[0]", f"{key}.prompt"))
     line = line_of(values, key)
     assert message.startswith(f"recipe.yaml:{line}:") or in_entry and message.startswith("recipe.yaml:"), message
+
+
+scalars = (
+    st.none() | st.booleans() | st.integers(-3, 99) | st.floats(width=16) | st.sampled_from(["", "no", "1e-3", "a/b"])
+)
+nested = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2)
+)
+own_keys = sorted(
+    {f.name for task in TASKS.values() for f in fields(task.arguments)} | set(GRPO) | {"save_steps"}
+)
+
+
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.sampled_from([SFT, GRPO, PTST, EVAL]), st.dictionaries(st.sampled_from(own_keys), nested, max_size=2))
+def test_whatever_a_key_holds_the_recipe_is_read_or_refused_in_one_message(values, changes):
+    path = write({**values, **changes})
+    try:
+        assert read_recipe(path, values["task"]).path == Path(path)
+    except UserError as error:
+        assert str(error).startswith(path)
 
 
 def test_a_nested_key_has_its_own_line():

@@ -166,14 +166,14 @@ def _text_row(
 ) -> dict[str, Any]:
     values = {ours: row[theirs] for ours, theirs in columns.items() if ours != "images"}
     place = f"{where}: row {index}" + (f" (id {values['id']})" if "id" in values else "")
-    question = _text_of(values, "prompt", columns, place)
+    question = _text_of(values["prompt"], columns["prompt"], place)
     made = {name: values[name] for name in carried}
     if "id" in values:
         made["id"] = str(values["id"])
     if "solution" in values:
-        made["solution"] = _text_of(values, "solution", columns, place)
+        made["solution"] = _text_of(values["solution"], columns["solution"], place)
     if "choices" in values:
-        made["choices"] = [str(choice) for choice in values["choices"] or []]
+        made["choices"] = _choices_of(values["choices"], columns["choices"], place)
     try:
         text = prompts.question_text(question, made.get("choices"))
         made["prompt"] = prompts.build_prompt(text, counts[index], system_prompt)
@@ -181,24 +181,29 @@ def _text_row(
         raise UserError(f"{place}: {error}") from error
     if wants_completion:
         if "completion" in values:
-            answer = _text_of(values, "completion", columns, place)
+            answer = _text_of(values["completion"], columns["completion"], place)
         else:
             final = "answer" if "answer" in values else "solution"
-            thinking = _text_of(values, "thinking", columns, place)
-            answer = prompts.format_completion(thinking, _text_of(values, final, columns, place))
+            thinking = _text_of(values["thinking"], columns["thinking"], place)
+            answer = prompts.format_completion(thinking, _text_of(values[final], columns[final], place))
         made["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
     return made
 
 
-def _text_of(values: dict[str, Any], ours: str, columns: dict[str, str], place: str) -> str:
-    value = values[ours]
+def _text_of(value: Any, column: str, place: str) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str):
-        raise UserError(f"{place}: column {columns[ours]} holds {value!r}, which is not text")
+        raise UserError(f"{place}: column {column} holds {value!r}, which is not text")
     if not value.strip():
-        raise UserError(f"{place}: column {columns[ours]} is empty; every row needs a {ours}")
+        raise UserError(f"{place}: column {column} is empty; every row needs one")
     return value
+
+
+def _choices_of(value: Any, column: str, place: str) -> list[str]:
+    if value is not None and not isinstance(value, list):
+        raise UserError(f"{place}: column {column} holds {value!r}; choices are a list of texts, or null for none")
+    return [_text_of(choice, column, place) for choice in value or []]
 
 
 def _image_tokens(processor: Any, sizes: list[list[list[int]]], reasons: list[str | None]) -> list[int]:

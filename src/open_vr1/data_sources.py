@@ -170,11 +170,11 @@ def _how_to_make(path: Path) -> str | None:
             recipe = yaml.safe_load(file.read_text())
         except yaml.YAMLError:
             continue
-        task = TASKS.get(recipe.get("task")) if isinstance(recipe, dict) else None
+        task = TASKS.get(str(recipe.get("task"))) if isinstance(recipe, dict) else None
         if not task or not task.trainer_config:
             continue
         builds = recipe.get("build") or []
         made = [recipe.get("output_dir"), *(entry.get("path") for entry in builds if isinstance(entry, dict))]
-        if any(place and path.is_relative_to(place) for place in made):
+        if any(path.is_relative_to(place) for place in made if isinstance(place, str)):
             return f"make it with make {task.target} RECIPE={file}"
     return None

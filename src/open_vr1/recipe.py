@@ -141,7 +141,7 @@ def _check_task(file: RecipeFile, task: str) -> None:
         return
     if "task" not in file.values:
         raise UserError(f"{file.path}: task: this key is missing; write task: {task} (there are {', '.join(TASKS)})")
-    if said not in TASKS:
+    if not isinstance(said, str) or said not in TASKS:
         raise file.error("task", f"{said!r} is none of {', '.join(TASKS)}; the nearest is {nearest(said, TASKS)}")
     target = TASKS[said].target
     raise file.error("task", f"this is a recipe for {said}; run make {target} RECIPE={file.path}")
@@ -152,6 +152,9 @@ def _set_environment(file: RecipeFile) -> None:
     variables = file.values.pop("env", None) or {}
     if not isinstance(variables, dict):
         raise file.error("env", f"{variables!r} is not a mapping; write env: {{NAME: value}}")
+    for name in variables:
+        if not re.fullmatch(r"[A-Za-z_]\w*", str(name)):
+            raise file.error(("env", name), f"{name!r} cannot name a variable; write letters, digits and _")
     os.environ.update({str(name): str(value) for name, value in variables.items()})
 
 

@@ -75,6 +75,8 @@ def answer_blocks(outside: str) -> tuple[list[str], bool]:
 
 def boxed(text: str) -> list[tuple[int, int, str]]:
     """The outermost closed boxes of a text as (start, end, content)."""
+    if "box" not in text:
+        return []
     found, stack = [], []
     for token in _BOX_TOKEN.finditer(text):
         word = token.group()
@@ -90,6 +92,8 @@ def boxed(text: str) -> list[tuple[int, int, str]]:
 
 
 def _after_final_answer(text: str) -> list[str]:
+    if "answer" not in text.lower():
+        return []
     markers = list(_FINAL_ANSWER.finditer(text))
     ends = [marker.start() for marker in markers[1:]] + [len(text)]
     return [_I_HOPE.sub("", text[marker.end() : end], count=1) for marker, end in zip(markers, ends)]
@@ -141,6 +145,8 @@ def read_answer(completion: str) -> Reading:
 
 def read_gold(solution: str) -> str:
     """The answer of a dataset row, whether the row holds it bare, boxed, after "Final Answer:" or in a whole completion."""
+    if "<" not in solution and "box" not in solution and "answer" not in solution.lower():
+        return solution.strip()
     reading = read_answer(solution)
     if reading.candidates:
         return reading.candidates[-1] if len(reading.candidates) == 1 else ""

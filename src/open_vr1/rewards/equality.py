@@ -7,6 +7,7 @@ element, and only what is left of the mathematics goes to math-verify (`worker.p
 import re
 from functools import lru_cache
 
+from open_vr1.rewards.algebra import evaluate, same_algebra
 from open_vr1.rewards.quantities import read_quantity, same_quantity, sides_disagree, tidy
 from open_vr1.rewards.worker import MathVerdict, ask_math_verify
 
@@ -156,7 +157,7 @@ def gold_is_readable(gold: str) -> bool:
     """Whether there is anything to compare with: an expression must be one that math-verify can handle in time."""
     kind = kind_of(gold)
     if kind == "expression":
-        return ask_math_verify(gold, None, DEFAULT_TOLERANCE) == MathVerdict.EQUAL
+        return evaluate(gold) is not None or ask_math_verify(gold, None, DEFAULT_TOLERANCE) == MathVerdict.EQUAL
     if kind == "list":
         return all(gold_is_readable(part) for part in read_list(gold)[1])
     return kind is not None
@@ -231,8 +232,9 @@ def _compare_expression(gold: str, answer: str, tolerance: float, exact_paths_on
         return "two_answers"
     if kind_of(gold) == "expression" and re.sub(r"\s+", "", gold) == re.sub(r"\s+", "", answer):
         return "correct"
-    if exact_paths_only:
-        return "wrong"
+    same = same_algebra(gold, answer, tolerance)
+    if same is not None or exact_paths_only:
+        return "correct" if same else "wrong"
     return {
         MathVerdict.EQUAL: "correct",
         MathVerdict.DIFFERENT: "wrong",

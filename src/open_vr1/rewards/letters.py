@@ -54,7 +54,7 @@ def gold_letter(gold: str, choices: tuple[str, ...]) -> int | None:
     if match and (not choices or _index(match[1]) < len(choices)):
         return _index(match[1])
     texts = choice_texts(choices)
-    named = named_by_text(texts, gold)
+    named = named_by_text(texts, gold) if texts else ()
     if named:
         return named[0]
     match = _WITH_TEXT.fullmatch(gold)
@@ -94,7 +94,7 @@ def read_letter(answer: str, texts: tuple[str, ...]) -> int | str | None:
     rest = tidy(bare[2] if bare else match[4])
     if texts and letter >= len(texts):
         return None
-    equal = named_by_text(texts, rest)
+    equal = named_by_text(texts, rest) if texts else ()
     if letter in equal:
         return letter
     if equal:

@@ -11,6 +11,7 @@ import resource
 import select
 import signal
 import sys
+from functools import lru_cache
 
 _WARM_UP = [
     (r"\frac{1}{2}x^{2}+3\sqrt{5}", r"\frac{x^{2}}{2}+\sqrt{45}"),
@@ -44,6 +45,7 @@ def load() -> None:
         judge(gold, answer, 1e-6)
 
 
+@lru_cache(maxsize=64)
 def parse(text: str) -> list:
     """The sympy objects that math-verify reads in a bare expression."""
     from math_verify import parse as parse_latex
@@ -69,11 +71,11 @@ def numbers_agree(gold, answer, tolerance: float) -> bool | None:
     gold, answer = gold.evalf(30), answer.evalf(30)
     if not (gold.is_Float or gold.is_Rational) or not (answer.is_Float or answer.is_Rational):
         return None
-    return bool(abs(gold - answer) <= Float(tolerance) * abs(gold))
+    return bool(abs(gold - answer) <= Float(max(tolerance, 1e-12)) * abs(gold))
 
 
 def judge(gold: str, answer: str | None, tolerance: float) -> str:
-    """One comparison, in one word; a gold alone is compared with itself, so that one too big to evaluate is found out."""
+    """One comparison, in one word; a gold alone is evaluated if it is a number, so that one too big for it is found out."""
     from math_verify import verify
 
     parsed_gold = parse(gold)
@@ -84,6 +86,8 @@ def judge(gold: str, answer: str | None, tolerance: float) -> str:
         return "unreadable"
     agree = numbers_agree(parsed_gold[0], parsed_answer[0], tolerance)
     if agree is None:
+        if answer is None:
+            return "equal"
         agree = verify(parsed_gold, parsed_answer, timeout_seconds=None)
     return "equal" if agree else "different"
 

@@ -41,40 +41,46 @@ _TABLE = str.maketrans(_CHARACTERS)
 _SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺", "0123456789-+")
 _SUPERSCRIPT = re.compile("[⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁺]+")
 
+# (a character that must be there, pattern, replacement): the first is looked for because it is the cheapest.
 _REWRITES = [
-    (re.compile(r",\s*\\!\s*(?=[0-9]{3}(?![0-9]))"), ","),
-    (re.compile(r"\\lt(?![a-zA-Z])"), "<"),
-    (re.compile(r"\\gt(?![a-zA-Z])"), ">"),
-    (re.compile(r"<="), r"\\le "),
-    (re.compile(r">="), r"\\ge "),
-    (re.compile(r"!=|\\neq(?![a-zA-Z])"), r"\\ne "),
-    (re.compile(r"(?<=[0-9])(?:\\[,!;: ]|\{,\})(?=[0-9]{3}(?![0-9]))"), ""),
-    (re.compile(r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\displaystyle(?![a-zA-Z])|\\!"), ""),
-    (re.compile(r"\\[,;: ]|\\q?quad(?![a-zA-Z])|~|\s+"), " "),
-    (re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
-    (re.compile(r"\\(?:degree|textdegree)(?![a-zA-Z])|\^\s*\{\s*\\circ\s*\}"), r"^\\circ "),
-    (re.compile(r"\\(?:leq|le)(?![a-zA-Z])"), r"\\le"),
-    (re.compile(r"\\(?:geq|ge)(?![a-zA-Z])"), r"\\ge"),
-    (re.compile(r"\\([%$#&])"), r"\1"),
-    (re.compile(r"\\[{]|\\lbrace(?![a-zA-Z])"), "{ "),
-    (re.compile(r"\\[}]|\\rbrace(?![a-zA-Z])"), " }"),
+    ("!", re.compile(r",\s*\\!\s*(?=[0-9]{3}(?![0-9]))"), ","),
+    ("\\lt", re.compile(r"\\lt(?![a-zA-Z])"), "<"),
+    ("\\gt", re.compile(r"\\gt(?![a-zA-Z])"), ">"),
+    ("<=", re.compile(r"<="), r"\\le "),
+    (">=", re.compile(r">="), r"\\ge "),
+    ("!=", re.compile(r"!="), r"\\ne "),
+    ("\\neq", re.compile(r"\\neq(?![a-zA-Z])"), r"\\ne "),
+    ("{,}", re.compile(r"(?<=[0-9])\{,\}(?=[0-9]{3}(?![0-9]))"), ""),
+    ("\\", re.compile(r"(?<=[0-9])\\[,!;: ](?=[0-9]{3}(?![0-9]))"), ""),
+    ("\\", re.compile(r"\\left(?![a-zA-Z])|\\right(?![a-zA-Z])|\\displaystyle(?![a-zA-Z])|\\!"), ""),
+    ("\\", re.compile(r"\\[,;: ]|\\q?quad(?![a-zA-Z])"), " "),
+    ("frac", re.compile(r"\\[dtc]frac(?![a-zA-Z])"), r"\\frac"),
+    ("degree", re.compile(r"\\(?:degree|textdegree)(?![a-zA-Z])"), r"^\\circ "),
+    ("\\circ", re.compile(r"\^\s*\{\s*\\circ\s*\}"), r"^\\circ "),
+    ("\\le", re.compile(r"\\leq?(?![a-zA-Z])"), r"\\le"),
+    ("\\ge", re.compile(r"\\geq?(?![a-zA-Z])"), r"\\ge"),
+    ("\\", re.compile(r"\\([%$#&])"), r"\1"),
+    ("{", re.compile(r"\\[{]"), "{ "),
+    ("\\lbrace", re.compile(r"\\lbrace(?![a-zA-Z])"), "{ "),
+    ("}", re.compile(r"\\[}]"), " }"),
+    ("\\rbrace", re.compile(r"\\rbrace(?![a-zA-Z])"), " }"),
 ]
-_WRAPPERS = [
-    re.compile(pattern, re.DOTALL)
-    for pattern in (
-        r"\$\$([^$]*)\$\$",
-        r"\$([^$]*)\$",
-        r"\\\((.*)\\\)",
-        r"\\\[(.*)\\\]",
-        r"\*\*([^*]*)\*\*",
-        r"\*([^*]+)\*",
-        r"`+([^`]*)`+",
-        r'"([^"]*)"',
-        r"'([^']*)'",
-        r"(?:\\(?:text|textnormal|textbf|textit|textrm|mathrm|mathbf|mathit|boxed|fbox|mbox|operatorname)\s*)\{([^{}]*)\}",
-    )
-]
-_TRAILING = re.compile(r"(?:\s|[.;,]|\\\\)+$")
+_WRAPPERS = {
+    start: [re.compile(pattern, re.DOTALL) for pattern in patterns]
+    for start, patterns in {
+        "$": (r"\$\$([^$]*)\$\$", r"\$([^$]*)\$"),
+        "*": (r"\*\*([^*]*)\*\*", r"\*([^*]+)\*"),
+        "`": (r"`+([^`]*)`+",),
+        '"': (r'"([^"]*)"',),
+        "'": (r"'([^']*)'",),
+        "\\": (
+            r"\\\((.*)\\\)",
+            r"\\\[(.*)\\\]",
+            r"\\(?:text(?:normal|bf|it|rm)?|math(?:rm|bf|it)|f?box(?:ed)?|mbox|operatorname)\s*\{([^{}]*)\}",
+        ),
+    }.items()
+}
+_MAY_NEED_REWRITES = re.compile(r"[\\<>!{$]")
 
 _INTEGER = r"(?:[0-9]{1,3}(?:,[0-9]{3})+|[0-9]{1,3}(?:[ ][0-9]{3})+(?![0-9])|[0-9]+)"
 _DECIMAL = rf"(?:{_INTEGER}(?:\.[0-9]*)?|\.[0-9]+)"
@@ -89,6 +95,7 @@ _NUMERAL = re.compile(
     )""",
     re.VERBOSE,
 )
+_PLAIN_NUMBER = re.compile(r"-?[0-9]+(?:\.[0-9]+)?")
 _APPROXIMATELY = re.compile(r"(?:\\approx|\\sim|≈|approximately|approx\.?|about|around|roughly)\s*", re.IGNORECASE)
 _NUMBER_WORDS = """zero one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen
 seventeen eighteen nineteen twenty"""
@@ -187,25 +194,27 @@ def tidy(text: str) -> str:
     if not text.isascii():
         text = _SUPERSCRIPT.sub(lambda match: "^{" + match.group().translate(_SUPERSCRIPTS) + "}", text)
         text = text.translate(_TABLE)
-    previous = None
-    text = text.strip()
+    previous, text = None, text.strip()
+    if text.isascii() and text.isalnum():
+        return text
     while text != previous:
         previous = text
-        text = _TRAILING.sub("", text).strip() if len(text) > 1 else text
-        for wrapper in _WRAPPERS:
+        text = (text.rstrip(" \t\r\n.;,").removesuffix("\\\\") or text).strip()
+        for wrapper in _WRAPPERS.get(text[:1], ()):
             if match := wrapper.fullmatch(text):
                 text = match.group(1).strip()
-    if text.isalnum():
-        return text
-    if text.count("$") >= 2 and text.count("$") % 2 == 0:
-        text = text.replace("$", "")
-    for pattern, replacement in _REWRITES:
-        text = pattern.sub(replacement, text)
-    return text.strip()
+    if _MAY_NEED_REWRITES.search(text):
+        if text.count("$") >= 2 and text.count("$") % 2 == 0:
+            text = text.replace("$", "")
+        for needle, pattern, replacement in _REWRITES:
+            if needle in text:
+                text = pattern.sub(replacement, text)
+    return " ".join(text.replace("~", " ").split())
 
 
 def _number(text: str) -> Fraction:
-    return Fraction(text.replace(",", "").replace(" ", "").rstrip("."))
+    text = text.replace(",", "").replace(" ", "").rstrip(".")
+    return Fraction(int(text)) if text.isdecimal() else Fraction(text)
 
 
 def _unit(text: str, tight: bool) -> str | None:
@@ -248,6 +257,8 @@ def _unit(text: str, tight: bool) -> str | None:
 def _read_plain(text: str) -> Quantity | None:
     if text.lower() in _WORDS:
         return Quantity(_WORDS[text.lower()])
+    if _PLAIN_NUMBER.fullmatch(text):
+        return Quantity(_number(text))
     text = _APPROXIMATELY.sub("", text, count=1) if _APPROXIMATELY.match(text) else text
     match = _NUMERAL.match(text)
     if match is None:
@@ -265,7 +276,7 @@ def _read_plain(text: str) -> Quantity | None:
         else:
             value = _number(part["decimal"])
             power = int(part["exponent"] or part["power"] or part["power1"] or 0)
-            value *= Fraction(10) ** power
+            value *= Fraction(10) ** power if power else 1
     except (ZeroDivisionError, ValueError):
         return None
     if "-" in (part["sign"] + part["sign2"]):

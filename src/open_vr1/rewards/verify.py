@@ -8,6 +8,7 @@ equal. It never raises on anything a model writes, and a gold that cannot be com
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from open_vr1.rewards.answers import read_answer, read_gold
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE, compare, gold_is_readable, kind_of
@@ -123,13 +124,15 @@ def compare_answer(
 
 def read_usable_gold(gold: object, choices: Sequence[str] | None = None) -> tuple[str, int | None] | None:
     """The tidied gold and, where it names a choice, the choice's index; `None` where nothing can be compared with it."""
-    if gold is None:
-        return None
-    text = str(gold)
-    text = tidy(read_gold(text)) if len(text) <= MAX_GOLD else ""
+    return None if gold is None else _usable_gold(str(gold), _as_texts(choices))
+
+
+@lru_cache(maxsize=8192)
+def _usable_gold(gold: str, choices: tuple[str, ...]) -> tuple[str, int | None] | None:
+    text = tidy(read_gold(gold)) if len(gold) <= MAX_GOLD else ""
     if not text:
         return None
-    letter = gold_letter(text, _as_texts(choices))
+    letter = gold_letter(text, choices)
     if letter is None and not gold_is_readable(text):
         return None
     return text, letter

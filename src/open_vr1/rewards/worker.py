@@ -56,7 +56,7 @@ class MathWorker:
         self._ready = False
 
     def ask(self, gold: str, answer: str | None, tolerance: float) -> MathVerdict:
-        """Compare an answer with a gold; without an answer, see whether the gold can be compared with itself."""
+        """Compare an answer with a gold; without an answer, see whether the gold can be compared with."""
         request = json.dumps([gold, answer, tolerance]).encode() + b"\n"
         with self._lock:
             for _ in range(2):
