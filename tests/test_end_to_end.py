@@ -155,9 +155,19 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(recipes, cold, tmp_path):
     assert grpo.main([*same, str(killed)]) == 0
     first, second = (json.loads((run / "trainer_state.json").read_text()) for run in (whole, killed))
     assert first["global_step"] == second["global_step"] == 4
-    timing = {"step_time", "train_runtime", "train_samples_per_second", "train_steps_per_second", "total_flos", "train_loss"}
+    timing = {
+        "step_time",
+        "train_runtime",
+        "train_samples_per_second",
+        "train_steps_per_second",
+        "total_flos",
+        "train_loss",
+    }
     logs = [
-        [{key: row[key] for key in row if key not in timing and "profiling" not in key} for row in state["log_history"]]
+        [
+            {key: row[key] for key in row if key not in timing and "profiling" not in key}
+            for row in state["log_history"]
+        ]
         for state in (first, second)
     ]
     assert logs[0] == logs[1]

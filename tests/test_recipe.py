@@ -226,9 +226,7 @@ scalars = (
 nested = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab", max_size=2), inner, max_size=2)
 )
-own_keys = sorted(
-    {f.name for task in TASKS.values() for f in fields(task.arguments)} | set(GRPO) | {"save_steps"}
-)
+own_keys = sorted({f.name for task in TASKS.values() for f in fields(task.arguments)} | set(GRPO) | {"save_steps"})
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

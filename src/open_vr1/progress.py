@@ -59,7 +59,11 @@ class ProgressLine(TrainerCallback):
         if stage is not None:
             parts.append(f"stage {float(stage):.0f}")
         # GRPO's loss says nothing about how well the run is going.
-        parts += [form.format(shown[key]) for key, form in SHOWN if key in shown and not ("reward" in shown and "loss" in key)]
+        parts += [
+            form.format(shown[key])
+            for key, form in SHOWN
+            if key in shown and not ("reward" in shown and "loss" in key)
+        ]
         done = state.global_step - self.first_step
         if done:
             left = (time.monotonic() - self.started) / done * (state.max_steps - state.global_step)

@@ -24,7 +24,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.data import load_rows
     from open_vr1.data_sources import check_model, load_processor
     from open_vr1.resume import ResumableTrainer
-    from open_vr1.training import CardWriter, claim_output_dir, is_finished, load_model, train_to_the_end, trl_arguments
+    from open_vr1.training import (
+        CardWriter,
+        claim_output_dir,
+        is_finished,
+        load_model,
+        train_to_the_end,
+        trl_arguments,
+    )
 
     class ColdStartTrainer(CardWriter, ResumableTrainer, SFTTrainer):
         pass

@@ -139,7 +139,9 @@ class CardWriter(Trainer):
 
     recipe: Recipe
 
-    def create_model_card(self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None) -> None:
+    def create_model_card(
+        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
+    ) -> None:
         if self.is_world_process_zero():
             (Path(self.args.output_dir) / "README.md").write_text(model_card(self.recipe))
 

@@ -22,7 +22,10 @@ def render_card(template: str, **facts: Any) -> str:
             What the template names.
     """
     environment = Environment(
-        loader=FileSystemLoader(ROOT), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        loader=FileSystemLoader(ROOT),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     return environment.get_template(template).render(**facts)

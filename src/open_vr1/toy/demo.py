@@ -29,9 +29,13 @@ NUM_PICTURES = 24
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m open_vr1.toy.demo", description="Train and evaluate a tiny model.")
+    parser = argparse.ArgumentParser(
+        prog="python -m open_vr1.toy.demo", description="Train and evaluate a tiny model."
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of model, pictures and training (0)")
-    parser.add_argument("--output_dir", type=Path, default=Path("outputs/demo"), help="the run's folder (outputs/demo)")
+    parser.add_argument(
+        "--output_dir", type=Path, default=Path("outputs/demo"), help="the run's folder (outputs/demo)"
+    )
     given = parser.parse_args(argv)
     demo = Demo(given.output_dir, given.seed)
     demo.claim_folder()
@@ -68,7 +72,9 @@ class Demo:
         place = self.folder / "recipes"
         if place.is_dir() and recipes != {path.name: path.read_text() for path in sorted(place.glob("*.yaml"))}:
             kept = next(
-                path for i in range(1, 10_000) if not (path := self.folder.with_name(f"{self.folder.name}-{i}")).exists()
+                path
+                for i in range(1, 10_000)
+                if not (path := self.folder.with_name(f"{self.folder.name}-{i}")).exists()
             )
             self.folder.rename(kept)
             print(f"an earlier demo with another seed or other recipes is kept in {kept}")
@@ -181,7 +187,10 @@ class Demo:
         for row in self._world("train").remove_columns("images"):
             commonest.setdefault((row["question"], bool(row["choices"])), Counter())[row["answer"]] += 1
         test = self._world("test").remove_columns("images")
-        guesses = [commonest.get((row["question"], bool(row["choices"])), Counter({"": 1})).most_common(1)[0][0] for row in test]
+        guesses = [
+            commonest.get((row["question"], bool(row["choices"])), Counter({"": 1})).most_common(1)[0][0]
+            for row in test
+        ]
         return sum(guess == answer for guess, answer in zip(guesses, test["answer"], strict=True)) / len(guesses)
 
     def _write_samples(self) -> None:

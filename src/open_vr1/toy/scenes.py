@@ -55,7 +55,9 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample([(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(1, 3))
+        cells = rng.sample(
+            [(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(1, 3)
+        )
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(list(COLOURS))) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
@@ -113,9 +115,9 @@ def _draw_rectangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
 
 def ask(scene: Scene, rng: random.Random) -> Question:
     """A question about the scene; about half of those with a natural set of wrong answers are multiple choice."""
-    question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[scene.kind](
-        scene, rng
-    )
+    question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[
+        scene.kind
+    ](scene, rng)
     if not question.choices and rng.random() < 0.3:
         question.choices = _near_numbers(int(question.answer), rng)
     return question
@@ -189,7 +191,12 @@ def _ask_bars(scene: Scene, rng: random.Random) -> Question:
     seen = f"{one} {heights[one]}, {other} {heights[other]}"
     form = rng.choice(["height", "sum", "difference"])
     if form == "height":
-        text, answer, work, seen = f"How high is the {one} bar?", heights[one], str(heights[one]), f"{one} {heights[one]}"
+        text, answer, work, seen = (
+            f"How high is the {one} bar?",
+            heights[one],
+            str(heights[one]),
+            f"{one} {heights[one]}",
+        )
     elif form == "sum":
         text, answer = f"How high are the {one} bar and the {other} bar together?", heights[one] + heights[other]
         work = f"{heights[one]} + {heights[other]} = {answer}"
