@@ -83,6 +83,11 @@ def answer_by_looking(row):
     return str(width * height if "area" in question else 2 * (width + height))
 
 
+def asked_nouns(row):
+    """The kinds of tile that a question asks about, like `["red circles"]` or `["circles", "squares"]`."""
+    return re.findall(r"(?:many|more|or) (.+?)(?= are| or|\?)", row["question"])
+
+
 @pytest.fixture(scope="module")
 def some_rows():
     return list(rows("train", 240, seed=3))
@@ -100,14 +105,14 @@ def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
         thinking, picture = row["thinking"], picture_of(row)
         if row["kind"] in ("count", "compare"):
             tiles = [shown for _, shown in see_shapes(picture)]
-            seen = ", ".join(f"{number} {shown}" for number, shown in enumerate(tiles, start=1))
-            assert thinking.count(f"{seen}.") == 1
-            for noun, counted in re.findall(r"([a-z ]+)s: ((?:\d makes \d(?:, )?)+|none)\.", thinking):
-                wanted = set(noun.replace("shape", "").split())
-                matching = [i for i, shown in enumerate(tiles, start=1) if wanted <= set(shown.split())]
-                assert re.findall(r"(\d) makes (\d)", counted) == [
-                    (str(tile), str(count)) for count, tile in enumerate(matching, start=1)
-                ]
+            wanted = [set(noun.replace(" shapes", "").removesuffix("s").split()) for noun in asked_nouns(row)]
+            counts, seen = [0] * len(wanted), []
+            for number, shown in enumerate(tiles, start=1):
+                counts = [count + (words <= set(shown.split())) for count, words in zip(counts, wanted, strict=True)]
+                seen.append(f"{number} {shown} {' '.join(map(str, counts))}")
+            assert thinking.startswith(f"{', '.join(seen)}. ")
+            stated = re.findall(rf"({'|'.join(asked_nouns(row))}) (\d)", thinking)
+            assert stated and set(stated) == set(zip(asked_nouns(row), map(str, counts), strict=True))
         elif row["kind"] == "bars":
             heights = see_bars(picture)
             stated = re.findall(rf"({'|'.join(COLOURS)}) (\d)", thinking)

@@ -28,10 +28,10 @@ def overthink(question: Question, revisions: int, rng: random.Random) -> str:
 
 
 def draw_revisions(mean: float, level: int, rng: random.Random) -> int:
-    """How often a chain doubts itself: geometric, longer for harder questions, at most five times."""
+    """How often a chain doubts itself: geometric, longer for harder questions, at most three times."""
     expected = mean * level / 2
     going_on = expected / (1 + expected)
     revisions = 0
-    while revisions < 5 and rng.random() < going_on:
+    while revisions < 3 and rng.random() < going_on:
         revisions += 1
     return revisions

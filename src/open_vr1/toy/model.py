@@ -20,7 +20,14 @@ from transformers import (
     Qwen2VLVideoProcessor,
 )
 
-from open_vr1.prompts import format_completion, question_text
+from open_vr1.prompts import (
+    ANSWER_CLOSE,
+    ANSWER_OPEN,
+    THINK_CLOSE,
+    THINK_OPEN,
+    format_completion,
+    question_text,
+)
 from open_vr1.toy.world import rows
 
 SPECIAL_TOKENS = (
@@ -66,6 +73,8 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         show_progress=False,
     )
     tokenizer.train_from_iterator(corpus, trainer)
+    # One token each, as Qwen3 has them; not special ones, which a decoded completion would lose.
+    tokenizer.add_tokens([THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",

@@ -118,7 +118,7 @@ def ask(scene: Scene, rng: random.Random) -> Question:
     question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[
         scene.kind
     ](scene, rng)
-    if not question.choices and rng.random() < 0.3:
+    if not question.choices and rng.random() < 0.2:
         question.choices = _near_numbers(int(question.answer), rng)
     return question
 
@@ -139,17 +139,13 @@ def _tiles(scene: Scene) -> list[str]:
     return [cells.get((row, column), "none") for row in range(ROWS) for column in range(COLUMNS)]
 
 
-def _look_at_tiles(scene: Scene) -> str:
-    return ", ".join(f"{number} {shown}" for number, shown in enumerate(_tiles(scene), start=1)) + "."
-
-
-def _matches(scene: Scene, wanted: str) -> list[int]:
-    """Numbers of the tiles that show all of the wanted words."""
-    return [i for i, shown in enumerate(_tiles(scene), start=1) if set(wanted.split()) <= set(shown.split())]
-
-
-def _count_up(tiles: list[int]) -> str:
-    return ", ".join(f"{tile} makes {count}" for count, tile in enumerate(tiles, start=1)) or "none"
+def _count_along(scene: Scene, *wanted: str) -> tuple[str, list[int]]:
+    """Tile by tile what it shows and how many of each wanted kind there are so far; and how many in the end."""
+    counts, seen = [0] * len(wanted), []
+    for number, shown in enumerate(_tiles(scene), start=1):
+        counts = [count + (set(kind.split()) <= set(shown.split())) for count, kind in zip(counts, wanted, strict=True)]
+        seen.append(f"{number} {shown} {' '.join(map(str, counts))}")
+    return ", ".join(seen) + ".", counts
 
 
 def _ask_count(scene: Scene, rng: random.Random) -> Question:
@@ -157,31 +153,25 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question:
     wanted, noun = rng.choice(
         [(shape, f"{shape}s"), (colour, f"{colour} shapes"), (f"{colour} {shape}", f"{colour} {shape}s")]
     )
-    tiles = _matches(scene, wanted)
+    look, (count,) = _count_along(scene, wanted)
     return Question(
         text=f"How many {noun} are there?",
-        answer=str(len(tiles)),
-        look=_look_at_tiles(scene),
-        work=f"{noun}: {_count_up(tiles)}.",
-        again=f"{noun} {', '.join(map(str, tiles))}, so {len(tiles)}.",
-        rivals=_neighbours(len(tiles)),
+        answer=str(count),
+        look=look,
+        work=f"{noun} {count}.",
+        again=f"{noun} {count}.",
+        rivals=_neighbours(count),
     )
 
 
 def _ask_compare(scene: Scene, rng: random.Random) -> Question:
     one, other = rng.sample(SHAPES, 2)
-    first, second = _matches(scene, one), _matches(scene, other)
+    look, (first, second) = _count_along(scene, one, other)
     choices = [f"{one}s", f"{other}s", "the same number"]
-    answer = choices[2] if len(first) == len(second) else choices[len(first) < len(second)]
-    return Question(
-        text=f"Are there more {one}s or {other}s?",
-        answer=answer,
-        look=_look_at_tiles(scene),
-        work=f"{one}s: {_count_up(first)}. {other}s: {_count_up(second)}.",
-        again=f"{one}s {len(first)}, {other}s {len(second)}, so {answer}.",
-        rivals=[choice for choice in choices if choice != answer],
-        choices=choices,
-    )
+    answer = choices[2] if first == second else choices[first < second]
+    compared = f"{one}s {first}, {other}s {second}, so {answer}."
+    rivals = [choice for choice in choices if choice != answer]
+    return Question(f"Are there more {one}s or {other}s?", answer, look, compared, compared, rivals, choices)
 
 
 def _ask_bars(scene: Scene, rng: random.Random) -> Question:
