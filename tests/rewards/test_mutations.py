@@ -38,7 +38,7 @@ MUTATIONS = {
     "negation is not seen": ("equality.py", 'if match and not _NEGATION.search(match["subject"]):', "if match:"),
     "the first of several is taken": ("equality.py", 'return "correct" if verdicts == {"correct"} else', 'return "correct" if "correct" in verdicts else'),
     "a timeout is right": ("equality.py", 'MathVerdict.TIMEOUT: "timeout"', 'MathVerdict.TIMEOUT: "correct"'),
-    "no time limit": ("math_server.py", "[], [], time_limit)", "[], [], time_limit + 60)"),
+    "no time limit": ("math_server.py", "ready = child.wait(time_limit)", "ready = child.wait(time_limit + 60)"),
     "text after the answer passes": ("formats.py", " or after.strip()", ""),
     "empty thinking passes": ("formats.py", "not thinking.strip() and not allow_empty_think", "not thinking"),
     "repeated tags pass": ("formats.py", "max(counts) > 1", "max(counts) > 9"),

@@ -34,7 +34,9 @@ _SUBJECT_IS = re.compile(
     r"(?P<subject>[^.!?;:0-9=]{0,80}?)\s*\b(?:is|are|was|were|equals|equal to)\b\s*:?\s*(?P<rest>\S.*)",
     re.IGNORECASE | re.DOTALL,
 )
-_NEGATION = re.compile(r"\b(?:not|never|no|or|neither|nor|if|unless|wrong|incorrect|false)\b|n't", re.IGNORECASE)
+_NEGATION = re.compile(
+    r"\b(?:not|cannot|never|no|or|neither|nor|if|unless|wrong|incorrect|false)\b|n't", re.IGNORECASE
+)
 _DIRTY_TEXT = re.compile(r"[\x00-\x1f]")
 _ARTICLE = re.compile(r"(?:the|an|a)\s+(?=\S)")
 _LABEL = re.compile(
