@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from open_vr1.errors import UserError
+from open_vr1.intervals import wilson_interval
 from open_vr1.report import main, write_report
 from open_vr1.report.canvas import Plot
 from open_vr1.report.checks import check_run
-from open_vr1.report.eval_plots import wilson_interval
 from open_vr1.report.inputs import Log, read_run
 from open_vr1.report.page import choose_samples, render_page, take_apart
 from open_vr1.report.plots import _running_mean, draw_plots

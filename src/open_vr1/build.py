@@ -30,6 +30,16 @@ if TYPE_CHECKING:
 STAMP = "built.json"
 
 
+def make_inputs(recipe: "Recipe") -> None:
+    """Make what is missing; a checkpoint that is missing and that no entry makes is refused before anything is made."""
+    from open_vr1.data_sources import check_model
+
+    model = recipe.model.model_name_or_path
+    if model not in [entry["path"] for entry in recipe.args.build]:
+        check_model(model)
+    run_builds(recipe)
+
+
 def run_builds(recipe: "Recipe") -> None:
     """Make what is missing, in the recipe's order. Among the processes of a node, the first makes it."""
     turn = recipe.training.main_process_first(desc="build") if recipe.training else nullcontext()

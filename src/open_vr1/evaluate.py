@@ -7,13 +7,13 @@ judge, no second try. Leaves `results.json` and `samples.jsonl`; the last line p
 """
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from open_vr1.entry import entry_point
+from open_vr1.intervals import wilson_interval
 from open_vr1.recipe import Recipe, recipe_from_command_line
 from open_vr1.recipe_arguments import EvalArguments
 
@@ -35,13 +35,12 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     """Answer the recipe's questions with its model; returns what is written to `results.json`."""
     import torch
 
-    from open_vr1.build import run_builds
+    from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
-    from open_vr1.data_sources import check_model, load_processor
+    from open_vr1.data_sources import load_processor
 
     args = recipe.args
-    run_builds(recipe)
-    check_model(recipe.model.model_name_or_path)
+    make_inputs(recipe)
     processor = load_processor(recipe.model.model_name_or_path, args.min_pixels, args.max_pixels)
     rows = load_rows(args, "eval", processor, seed=args.seed)
     if args.num_samples:
@@ -126,7 +125,7 @@ def summarise(samples: Sequence[dict[str, Any]], args: EvalArguments, model: str
     return {
         "model": model,
         "accuracy": right / count,
-        "ci95": list(wilson_interval(right, count)),
+        "ci95": list(wilson_interval(right / count, count)),
         "format_rate": sum(sample["well_formed"] for sample in samples) / count,
         "mean_length": sum(sample["length"] for sample in samples) / count,
         "clipped_ratio": sum(sample["clipped"] for sample in samples) / count,
@@ -137,15 +136,6 @@ def summarise(samples: Sequence[dict[str, Any]], args: EvalArguments, model: str
         "seed": args.seed,
         "grey_images": args.grey_images,
     }
-
-
-def wilson_interval(right: int, count: int) -> tuple[float, float]:
-    """Wilson's 95% interval of a share: unlike the textbook one it stays inside 0 and 1, also at the ends."""
-    z = 1.959964
-    share = right / count
-    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
-    reach = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    return max(0.0, middle - reach), min(1.0, middle + reach)
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from transformers import set_seed
     from trl import get_peft_config
 
-    from open_vr1.build import run_builds
+    from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
-    from open_vr1.data_sources import check_model, load_processor
+    from open_vr1.data_sources import load_processor
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
@@ -41,8 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # ----- Before anything is loaded
     if is_finished(recipe):
         return
-    run_builds(recipe)
-    check_model(recipe.model.model_name_or_path)
+    make_inputs(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -58,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         args=args,
         schedule=schedule_of(recipe),
         constant=recipe.args.ptst_constant,
-        reward_funcs=registry.resolve(recipe.args.reward_funcs),
+        reward_funcs=registry.resolve(recipe.args.reward_funcs, recipe.args.reward_options),
         train_dataset=rows,
         eval_dataset=eval_rows,
         processing_class=processor,

@@ -20,9 +20,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from transformers import set_seed
     from trl import SFTTrainer, get_peft_config
 
-    from open_vr1.build import run_builds
+    from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
-    from open_vr1.data_sources import check_model, load_processor
+    from open_vr1.data_sources import load_processor
     from open_vr1.resume import ResumableTrainer
     from open_vr1.training import (
         CardWriter,
@@ -39,8 +39,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     # ----- Before anything is loaded
     if is_finished(recipe):
         return
-    run_builds(recipe)
-    check_model(recipe.model.model_name_or_path)
+    make_inputs(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 

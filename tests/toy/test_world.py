@@ -10,7 +10,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
-from open_vr1.toy.chains import DOUBTS, draw_revisions
+from open_vr1.toy.chains import draw_doubts
 from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, GRID, KINDS, LEVELS, ROWS, SIDE, UNIT, ask, draw, make_scene
 from open_vr1.toy.world import SPLITS, build, rows
 
@@ -103,7 +103,10 @@ def test_every_answer_is_what_the_pixels_show(some_rows):
 def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
     for row in some_rows:
         thinking, picture = row["thinking"], picture_of(row)
-        if row["kind"] in ("count", "compare"):
+        if thinking.startswith("It looks like"):
+            stated = re.findall(r"(?:looks like|No, it is) (.+?)\.", thinking)
+            assert len(stated) > 1 and set(stated) == {answer_by_looking(row)}
+        elif row["kind"] in ("count", "compare"):
             tiles = [shown for _, shown in see_shapes(picture)]
             wanted = [set(noun.replace(" shapes", "").removesuffix("s").split()) for noun in asked_nouns(row)]
             counts, seen = [0] * len(wanted), []
@@ -119,13 +122,13 @@ def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
             assert stated and all(heights[colour] == int(height) for colour, height in stated)
         else:
             width, height = see_rectangle(picture)
-            stated = re.findall(r"(\d) wide(?:,| and) (\d) high", thinking)
-            assert stated and set(stated) == {(str(width), str(height))}
+            assert f"is {width} wide and {height} high." in thinking
 
 
 def test_the_arithmetic_of_a_chain_is_right(some_rows):
     for row in some_rows:
-        for sum_of_terms, total in re.findall(r"((?:\d+ [+x-] )+\d+) = (\d+)", row["thinking"]):
+        without_names = re.sub(rf"\b({'|'.join(COLOURS)}) ", "", row["thinking"])
+        for sum_of_terms, total in re.findall(r"((?:\d+ [+x-] )+\d+) = (\d+)", without_names):
             assert eval(sum_of_terms.replace("x", "*")) == int(total)
 
 
@@ -163,15 +166,16 @@ def test_a_seed_fixes_every_row():
     assert list(rows("test", 20, seed=1)) != list(rows("test", 20, seed=2))
 
 
-def test_overthinking_doubts_and_ends_where_it_began():
-    plain, doubting = list(rows("train", 200, 0, overthinking=0)), list(rows("train", 200, 0, overthinking=3))
-    assert not any(doubt.partition("{")[0] in row["thinking"] for row in plain for doubt in DOUBTS)
-    assert sum(any(doubt.partition("{")[0] in row["thinking"] for doubt in DOUBTS) for row in doubting) > 100
+def test_the_share_of_overthinking_chains_is_the_one_asked_for():
+    for share in (0, 0.5):
+        thinking = [row["thinking"] for row in rows("train", 400, 0, overthinking=share)]
+        doubting = [chain for chain in thinking if "No, it is" in chain]
+        assert abs(len(doubting) / 400 - share) < 0.08
 
 
 def test_harder_questions_are_doubted_more():
     rng = random.Random(0)
-    means = [sum(draw_revisions(1.5, level, rng) for _ in range(2000)) / 2000 for level in LEVELS]
+    means = [sum(draw_doubts(0.5, level, rng) for _ in range(2000)) / 2000 for level in LEVELS]
     assert means == sorted(means) and means[2] > means[0] + 0.5
 
 

@@ -1,10 +1,9 @@
 """The plots of evaluated models: accuracy along the training and by kind of question, and length against correctness."""
 
-import math
-
 import numpy as np
 from matplotlib.axes import Axes
 
+from ..intervals import wilson_interval
 from .canvas import PAD, PAD_OVER_STAGES, Plot, add_legend, mark_stages, new_axes, share_axis, step_axis
 from .inputs import Measurement, Run
 from .theme import LIGHT, series_colour
@@ -112,14 +111,6 @@ def kinds_plot(run: Run) -> Plot | None:
     number = f"{sizes[0]}" if len(sizes) == 1 else f"{sizes[0]} to {sizes[-1]}"
     caption = f"{number} unseen questions of each kind; the lines are 95% intervals (Wilson)."
     return Plot("by_kind", "Accuracy by kind of question", caption, figure)
-
-
-def wilson_interval(share: float, n: float) -> tuple[float, float]:
-    """The 95% Wilson score interval of a share of `n`."""
-    z2 = 1.959964**2
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = math.sqrt(z2 * (share * (1 - share) / n + z2 / (4 * n * n))) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def samples_plot(run: Run) -> Plot | None:

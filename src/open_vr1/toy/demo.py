@@ -89,11 +89,18 @@ class Demo:
     # ----- The run
 
     def run(self) -> None:
+        import datasets
+        from transformers.utils import logging
+
         from open_vr1 import grpo, sft
         from open_vr1.build import run_builds
         from open_vr1.recipe import read_recipe
         from open_vr1.report import write_report
 
+        # At this size everything but training is over before a bar could be read.
+        datasets.disable_progress_bars()
+        logging.disable_progress_bar()
+        logging.set_verbosity_error()
         step = self._timed
         print("1/5 the toy world and a base model with random weights", flush=True)
         recipe = read_recipe(self._recipe("sft"), "sft")

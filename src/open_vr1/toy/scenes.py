@@ -34,7 +34,7 @@ class Scene:
 @dataclass
 class Question:
     """
-    A question about a scene and the true sentences that lead to its answer: `look` and `work`, or `again` in short.
+    A question about a scene, its answer, and the steps that lead there: `look` states what is seen, `work` what follows.
     `rivals` are answers that somebody in doubt might think of.
     """
 
@@ -42,7 +42,6 @@ class Question:
     answer: str
     look: str
     work: str
-    again: str
     rivals: list[str]
     choices: list[str] = field(default_factory=list)
 
@@ -143,7 +142,9 @@ def _count_along(scene: Scene, *wanted: str) -> tuple[str, list[int]]:
     """Tile by tile what it shows and how many of each wanted kind there are so far; and how many in the end."""
     counts, seen = [0] * len(wanted), []
     for number, shown in enumerate(_tiles(scene), start=1):
-        counts = [count + (set(kind.split()) <= set(shown.split())) for count, kind in zip(counts, wanted, strict=True)]
+        counts = [
+            count + (set(kind.split()) <= set(shown.split())) for count, kind in zip(counts, wanted, strict=True)
+        ]
         seen.append(f"{number} {shown} {' '.join(map(str, counts))}")
     return ", ".join(seen) + ".", counts
 
@@ -159,7 +160,6 @@ def _ask_count(scene: Scene, rng: random.Random) -> Question:
         answer=str(count),
         look=look,
         work=f"{noun} {count}.",
-        again=f"{noun} {count}.",
         rivals=_neighbours(count),
     )
 
@@ -171,30 +171,24 @@ def _ask_compare(scene: Scene, rng: random.Random) -> Question:
     answer = choices[2] if first == second else choices[first < second]
     compared = f"{one}s {first}, {other}s {second}, so {answer}."
     rivals = [choice for choice in choices if choice != answer]
-    return Question(f"Are there more {one}s or {other}s?", answer, look, compared, compared, rivals, choices)
+    return Question(f"Are there more {one}s or {other}s?", answer, look, compared, rivals, choices)
 
 
 def _ask_bars(scene: Scene, rng: random.Random) -> Question:
     heights = dict(scene.items)
     one, other = rng.sample(list(heights), 2)
     look = ", ".join(f"{place} {colour} {height}" for place, (colour, height) in zip(PLACES, scene.items)) + "."
-    seen = f"{one} {heights[one]}, {other} {heights[other]}"
     form = rng.choice(["height", "sum", "difference"])
     if form == "height":
-        text, answer, work, seen = (
-            f"How high is the {one} bar?",
-            heights[one],
-            str(heights[one]),
-            f"{one} {heights[one]}",
-        )
+        text, answer, work = f"How high is the {one} bar?", heights[one], f"{one} {heights[one]}"
     elif form == "sum":
         text, answer = f"How high are the {one} bar and the {other} bar together?", heights[one] + heights[other]
-        work = f"{heights[one]} + {heights[other]} = {answer}"
+        work = f"{one} {heights[one]} + {other} {heights[other]} = {answer}"
     else:
         text = f"How far apart in height are the {one} bar and the {other} bar?"
-        high, low = sorted([heights[one], heights[other]], reverse=True)
-        answer, work = high - low, f"{high} - {low} = {high - low}"
-    return Question(text, str(answer), look, f"{work}.", f"{seen}, so {answer}.", _neighbours(answer))
+        (low, lower), (high, higher) = sorted((heights[colour], colour) for colour in (one, other))
+        answer, work = high - low, f"{higher} {high} - {lower} {low} = {high - low}"
+    return Question(text, str(answer), look, f"{work}.", _neighbours(answer))
 
 
 def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
@@ -205,5 +199,4 @@ def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
     else:
         text, answer = f"What is the perimeter of the {colour} rectangle?", 2 * (width + height)
         work = f"2 x {width + height}"
-    again = f"{width} wide, {height} high, so {answer}."
-    return Question(text, str(answer), look, f"{work} = {answer}.", again, _neighbours(answer))
+    return Question(text, str(answer), look, f"{work} = {answer}.", _neighbours(answer))

@@ -17,7 +17,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Image, List, Value
 
 from open_vr1.hub.cards import render_card
-from open_vr1.toy.chains import draw_revisions, overthink
+from open_vr1.toy.chains import draw_doubts, think
 from open_vr1.toy.scenes import KINDS, LEVELS, ask, draw, make_scene
 
 SPLITS = ("train", "validation", "test")
@@ -41,7 +41,7 @@ def split_of(pixels: bytes) -> str:
     return {0: "test", 1: "validation"}.get(slot, "train")
 
 
-def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterator[dict]:
+def rows(split: str, count: int, seed: int, overthinking: float = 0.5) -> Iterator[dict]:
     """
     Rows of one split.
 
@@ -52,8 +52,8 @@ def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterat
             How many rows.
         seed (`int`):
             Same seed, same rows.
-        overthinking (`float`, *optional*, defaults to `2.0`):
-            Mean number of needless revisions in a chain of thought of medium difficulty; 0 gives the shortest true chains.
+        overthinking (`float`, *optional*, defaults to `0.5`):
+            Share of chains of thought that overthink; 0 gives careful chains only.
     """
     rng = random.Random(f"{split}-{seed}")
     made = 0
@@ -64,7 +64,7 @@ def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterat
         if split_of(picture.tobytes()) != split:
             continue
         question = ask(scene, rng)
-        revisions = draw_revisions(overthinking, level, rng)
+        doubts = draw_doubts(overthinking, level, rng)
         encoded = io.BytesIO()
         picture.save(encoded, format="PNG")
         yield {
@@ -73,14 +73,14 @@ def rows(split: str, count: int, seed: int, overthinking: float = 2.0) -> Iterat
             "question": question.text,
             "choices": question.choices,
             "answer": question.solution,
-            "thinking": overthink(question, revisions, rng),
+            "thinking": think(question, doubts, rng),
             "kind": kind,
             "level": level,
         }
         made += 1
 
 
-def build(path: Path, seed: int = 0, overthinking: float = 2.0, **counts: int) -> None:
+def build(path: Path, seed: int = 0, overthinking: float = 0.5, **counts: int) -> None:
     """
     Write one parquet file per split, and a card that lets `load_dataset` open the folder.
 
@@ -89,7 +89,7 @@ def build(path: Path, seed: int = 0, overthinking: float = 2.0, **counts: int) -
             The folder to write to.
         seed (`int`, *optional*, defaults to `0`):
             Same seed, same rows.
-        overthinking (`float`, *optional*, defaults to `2.0`):
+        overthinking (`float`, *optional*, defaults to `0.5`):
             As in `rows`.
         **counts (`int`):
             Rows per split, e.g. `train=4000, test=500`. `rl` rows show pictures of the train split, in a draw of their own.
