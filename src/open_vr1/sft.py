@@ -45,8 +45,9 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # ----- Rows
     processor = load_processor(recipe.model.model_name_or_path, recipe.args.min_pixels, recipe.args.max_pixels)
-    rows = load_rows(recipe.args, "train", processor, seed=args.seed)
-    eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
+    with args.main_process_first(desc="rows"):  # The others find what the first has checked and measured.
+        rows = load_rows(recipe.args, "train", processor, seed=args.seed)
+        eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
 
     # ----- Model and training
     checkpoint = claim_output_dir(recipe)
