@@ -11,7 +11,7 @@ from datasets import load_dataset
 from PIL import Image
 
 from open_vr1.toy.chains import draw_doubts
-from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, GRID, KINDS, LEVELS, ROWS, SIDE, UNIT, ask, draw, make_scene
+from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, GRID, KINDS, LEVELS, ROWS, UNIT, ask, draw, make_scene
 from open_vr1.toy.world import SPLITS, build, rows
 
 BACKGROUNDS = {(255, 255, 255), GRID}
@@ -47,8 +47,8 @@ def see_shapes(picture):
 
 def see_bars(picture):
     heights = {}
-    for x in range(SIDE):
-        column = [picture.getpixel((x, y)) for y in range(SIDE)]
+    for x in range(picture.width):
+        column = [picture.getpixel((x, y)) for y in range(picture.height)]
         inked = [pixel for pixel in column if pixel not in BACKGROUNDS]
         if inked:
             heights[NAMES[inked[0]]] = len(inked) // UNIT
@@ -56,7 +56,8 @@ def see_bars(picture):
 
 
 def see_rectangle(picture):
-    inked = [(x, y) for x in range(SIDE) for y in range(SIDE) if picture.getpixel((x, y)) not in BACKGROUNDS]
+    pixels = [(x, y) for x in range(picture.width) for y in range(picture.height)]
+    inked = [at for at in pixels if picture.getpixel(at) not in BACKGROUNDS]
     xs, ys = [x for x, _ in inked], [y for _, y in inked]
     return (max(xs) - min(xs) + 1) // UNIT, (max(ys) - min(ys) + 1) // UNIT
 
@@ -182,7 +183,7 @@ def test_harder_questions_are_doubted_more():
 def test_the_built_files_hold_the_rows_that_were_asked_for(tmp_path):
     build(tmp_path, seed=0, train=12, rl=8)
     train = load_dataset("parquet", data_files=str(tmp_path / "train.parquet"), split="train", cache_dir=str(tmp_path))
-    assert len(train) == 12 and train[0]["images"][0].width == SIDE
+    assert len(train) == 12 and train[0]["images"][0].width == COLUMNS * CELL
     rl = load_dataset("parquet", data_files=str(tmp_path / "rl.parquet"), split="train", cache_dir=str(tmp_path))
     assert len(rl) == 8 and not set(rl["id"]) & set(train["id"])
 

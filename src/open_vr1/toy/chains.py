@@ -11,7 +11,7 @@ import random
 from open_vr1.toy.scenes import Question
 
 DOUBTS = ("Wait, maybe it is {}?", "Hmm, could it be {}?", "Alternatively, is it {}?")
-MOST_DOUBTS = 6
+MOST_DOUBTS = 5
 
 
 def think(question: Question, doubts: int, rng: random.Random) -> str:

@@ -1,7 +1,7 @@
 """Pictures with questions whose answers need looking: counting, comparing, reading a bar chart, measuring a rectangle.
 
 A scene is data; `draw` paints it and `ask` words a question about it, with the facts a chain of thought may state. A cell
-is one visual token of Qwen2.5-VL (28 x 28 pixels) and a unit of length half of one, so a picture costs six or nine tokens.
+is one visual token of Qwen2.5-VL (28 x 28 pixels) and a unit of length half of one, so a picture costs four or six tokens.
 """
 
 import random
@@ -11,11 +11,11 @@ from PIL import Image, ImageDraw
 
 CELL = 28
 UNIT = CELL // 2
-SIDE = 3 * CELL
+WIDTH, HEIGHT = 3 * CELL, 2 * CELL
 COLOURS = {"red": (214, 39, 40), "green": (44, 160, 44), "blue": (31, 119, 230)}
 GRID, FRAME = (215, 215, 215), (60, 60, 60)
 SHAPES = ("circle", "square", "triangle")
-ROWS, COLUMNS = 2, 3
+ROWS, COLUMNS = 2, 2
 PLACES = ("left", "middle", "right")
 KINDS = ("count", "compare", "bars", "rectangle")
 LEVELS = (1, 2, 3)
@@ -54,24 +54,21 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample(
-            [(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(1, 3)
-        )
+        cells = rng.sample([(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(0, 1))
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(list(COLOURS))) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
     if kind == "bars":
-        colours = rng.sample(list(COLOURS), min(level + 1, COLUMNS))
-        return Scene(kind, level, tuple((colour, rng.randint(1, 3 + level)) for colour in colours))
-    longest = 2 + level
-    width, height = rng.randint(1, longest), rng.randint(1, longest)
-    x, y = rng.randint(0, 6 - width), rng.randint(0, 6 - height)
+        colours = rng.sample(list(COLOURS), min(level + 1, len(PLACES)))
+        return Scene(kind, level, tuple((colour, rng.randint(1, 4)) for colour in colours))
+    width, height = rng.randint(1, 2 * level), rng.randint(1, min(1 + level, HEIGHT // UNIT))
+    x, y = rng.randint(0, WIDTH // UNIT - width), rng.randint(0, HEIGHT // UNIT - height)
     return Scene("rectangle", level, ((x, y, width, height, rng.choice(list(COLOURS))),))
 
 
 def draw(scene: Scene) -> Image.Image:
-    height = SIDE if scene.kind in ("bars", "rectangle") else ROWS * CELL
-    image = Image.new("RGB", (SIDE, height), "white")
+    width = WIDTH if scene.kind in ("bars", "rectangle") else COLUMNS * CELL
+    image = Image.new("RGB", (width, HEIGHT), "white")
     pen = ImageDraw.Draw(image)
     if scene.kind == "bars":
         _draw_bars(pen, scene)
@@ -97,16 +94,17 @@ def _draw_shapes(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
 
 
 def _draw_bars(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    for y in range(0, SIDE, UNIT):
-        pen.line([(0, y), (SIDE, y)], fill=GRID)
+    for y in range(0, HEIGHT, UNIT):
+        pen.line([(0, y), (WIDTH, y)], fill=GRID)
     for i, (colour, height) in enumerate(scene.items):
-        pen.rectangle((i * CELL + 5, SIDE - height * UNIT, i * CELL + 22, SIDE), fill=COLOURS[colour])
+        pen.rectangle((i * CELL + 5, HEIGHT - height * UNIT, i * CELL + 22, HEIGHT), fill=COLOURS[colour])
 
 
 def _draw_rectangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    for at in range(0, SIDE, UNIT):
-        pen.line([(at, 0), (at, SIDE)], fill=GRID)
-        pen.line([(0, at), (SIDE, at)], fill=GRID)
+    for x in range(0, WIDTH, UNIT):
+        pen.line([(x, 0), (x, HEIGHT)], fill=GRID)
+    for y in range(0, HEIGHT, UNIT):
+        pen.line([(0, y), (WIDTH, y)], fill=GRID)
     ((x, y, width, height, colour),) = scene.items
     left, top = x * UNIT, y * UNIT
     pen.rectangle((left, top, left + width * UNIT - 1, top + height * UNIT - 1), fill=COLOURS[colour])
