@@ -42,7 +42,7 @@ class MathWorker:
 
     Args:
         time_limit (`float`, *optional*, defaults to `5.0`):
-            Seconds one comparison may take; up to three times as many on the clock where it gets less than half a core.
+            Seconds one comparison may take on the clock; half as many where it had a core to itself.
         memory_limit (`int`, *optional*, defaults to 1 GiB):
             Bytes of address space one comparison may add.
     """
@@ -63,7 +63,7 @@ class MathWorker:
                 try:
                     self._ensure_ready()
                     self._process.stdin.write(request)
-                    reply = self._read_line(3 * self.time_limit + _GRACE)
+                    reply = self._read_line(self.time_limit + _GRACE)
                 except OSError:
                     reply = None
                 except BaseException:
