@@ -58,7 +58,7 @@ def test_a_mutation_still_has_a_place_in_the_source(mutation):
     assert source_of(name).read_text().count(old) == 1
 
 
-@pytest.mark.soak
+@pytest.mark.soak(sample=3)
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_the_suite_fails_on_a_mutation(mutation, tmp_path):
     name, old, new = MUTATIONS[mutation]

@@ -54,7 +54,9 @@ class Question:
 def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
     """A random scene; the level sets how much there is to see."""
     if kind in ("count", "compare"):
-        cells = rng.sample([(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(0, 1))
+        cells = rng.sample(
+            [(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(0, 1)
+        )
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(list(COLOURS))) for cell in sorted(cells))
         jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
         return Scene(kind, level, items, jitter)
