@@ -19,8 +19,10 @@ _SAME, _DIFFERENT = 1e-9, 1e-6
 _SMALLEST, _LARGEST = 1e-6, 1e6
 _TOKEN = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?|\.[0-9]+|\\[a-zA-Z]+|[A-Za-z]+|[-+*/^(){}\[\]])")
 _PRODUCT_SIGNS = ("*", r"\cdot", r"\times")
-_STARTS_FACTOR = re.compile(r"[0-9.A-Za-z({]|\\(?:pi|frac|sqrt)$")
+_STARTS_FACTOR = re.compile(r"[0-9.A-Za-z({]|\\(?:pi|frac|sqrt|sin|cos|tan|ln)$")
 _REFUSED_WORDS = {"ln", "lg", "cm", "mm", "km", "kg", "ml", "sq", "ft", "in", "or", "to", "is", "no"}
+_FUNCTIONS = {r"\sin": cmath.sin, r"\cos": cmath.cos, r"\tan": cmath.tan, r"\ln": cmath.log}
+_EQUATION = re.compile(r"([A-Za-z]|[a-zA-Z]\([a-z]\))\s*=([^=]+)")
 _REFUSED_LETTERS = {"e", "i", "E", "I"}
 
 Formula = Callable[[int], complex]
@@ -163,6 +165,11 @@ class _Parser:
             if index:
                 return _power(radicand, self._over(_number(1.0), index))
             return lambda point: cmath.sqrt(radicand(point))
+        if token in _FUNCTIONS:
+            function, argument = _FUNCTIONS[token], self.group("(", ")")
+            if self.peek() == "^":
+                raise _NotPlain  # Of the value or of the argument?
+            return lambda point: function(argument(point))
         return self.letters(token)
 
     def letters(self, token: str) -> Formula:
@@ -200,8 +207,19 @@ def evaluate(text: str) -> tuple[tuple[complex, ...], bool] | None:
     return values, parser.variables
 
 
+def is_plain(gold: str) -> bool:
+    """Whether a tidied gold is a formula, or an equation `y = formula`, that `same_algebra` can judge."""
+    equation = _EQUATION.fullmatch(gold)
+    return evaluate(equation[2].strip() if equation else gold) is not None
+
+
 def same_algebra(gold: str, answer: str, tolerance: float) -> bool | None:
     """Whether two tidied formulas are equal; `None` where only math-verify can tell. The tolerance is for constants."""
+    equations = _EQUATION.fullmatch(gold), _EQUATION.fullmatch(answer)
+    if all(equations):
+        (name, gold), (answer_name, answer) = (equation.groups() for equation in equations)
+        if name != answer_name or name[0] in gold + answer:  # y = 2y - x is y = x in disguise.
+            return None
     sides = evaluate(gold), evaluate(answer)
     if None in sides:
         return None
