@@ -82,6 +82,8 @@ def agreement_with_math_verify(pairs: int) -> None:
     for _ in range(pairs):
         gold = random_formula(chance, 2)
         answer = chance.choice([gold + "+1", f"2\\cdot({gold})-({gold})", f"-(-({gold}))", random_formula(chance, 1)])
+        if same_algebra(gold, "0", 1e-6):  # math-verify calls some spellings of zero different, like (3-3)/(7/3).
+            continue
         ours, theirs = same_algebra(gold, answer, 1e-6), ask_math_verify(gold, answer, 1e-6)
         if ours is not None and theirs in (MathVerdict.EQUAL, MathVerdict.DIFFERENT):
             assert ours == (theirs is MathVerdict.EQUAL), (gold, answer)

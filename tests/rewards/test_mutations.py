@@ -1,6 +1,5 @@
 """Is the suite any good? Twenty-odd ways to break the reader and the verifier, each of which must make it fail."""
 
-import os
 import shutil
 import subprocess
 import sys
@@ -67,9 +66,23 @@ def test_the_suite_fails_on_a_mutation(mutation, tmp_path):
     mutant.write_text(source_of(name).read_text().replace(old, new))
     compile(mutant.read_text(), name, "exec")
     tests = [str(Path(__file__).with_name(file)) for file in SUITE]
+    # Over pyproject.toml's own, which would put the unbroken source first.
+    paths = f"{tmp_path / 'src'} {ROOT / 'tests/tripwire'}"
     result = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-x", "-m", "not soak", "-p", "no:cacheprovider", *tests],
-        env={**os.environ, "PYTHONPATH": str(tmp_path / "src")},
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-x",
+            "-m",
+            "not soak",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            f"pythonpath={paths}",
+            *tests,
+        ],
         capture_output=True,
         text=True,
         check=False,
