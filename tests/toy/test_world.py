@@ -11,10 +11,10 @@ from datasets import load_dataset
 from PIL import Image
 
 from open_vr1.toy.chains import draw_doubts
-from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, GRID, KINDS, LEVELS, ROWS, UNIT, ask, draw, make_scene
+from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, FRAME, GRID, KINDS, LEVELS, ROWS, UNIT, ask, draw, make_scene
 from open_vr1.toy.world import SPLITS, build, rows
 
-BACKGROUNDS = {(255, 255, 255), GRID}
+BACKGROUNDS = {(255, 255, 255), GRID, FRAME}
 NAMES = {rgb: name for name, rgb in COLOURS.items()}
 
 
@@ -35,13 +35,13 @@ def see_shapes(picture):
             if not filled:
                 seen.append((row, "none"))
                 continue
-            left, top = min(x for x, _ in filled), min(y for _, y in filled)
-            right, middle = max(x for x, _ in filled), top + (max(y for _, y in filled) - top) // 2
-            if (left, top) in filled:
-                shape = "square"
+            left, right = min(x for x, _ in filled), max(x for x, _ in filled)
+            top, bottom = min(y for _, y in filled), max(y for _, y in filled)
+            if ((left + right) // 2, (top + bottom) // 2) not in filled:
+                shape = "circle"  # the only hollow one
             else:
-                shape = "circle" if {(left, middle), (right, middle)} & set(filled) else "triangle"
-            seen.append((row, f"{NAMES[cell.getpixel(filled[len(filled) // 2])]} {shape}"))
+                shape = "square" if (left, top) in filled else "triangle"
+            seen.append((row, f"{NAMES[cell.getpixel(filled[0])]} {shape}"))
     return seen
 
 
@@ -55,11 +55,14 @@ def see_bars(picture):
     return heights
 
 
-def see_rectangle(picture):
-    pixels = [(x, y) for x in range(picture.width) for y in range(picture.height)]
-    inked = [at for at in pixels if picture.getpixel(at) not in BACKGROUNDS]
-    xs, ys = [x for x, _ in inked], [y for _, y in inked]
-    return (max(xs) - min(xs) + 1) // UNIT, (max(ys) - min(ys) + 1) // UNIT
+def see_rectangle(picture, place):
+    """Width and height of the rectangle in the left or the right half."""
+    middle = picture.width // 2
+    half = picture.crop((0, 0, middle, picture.height) if place == "left" else (middle, 0, *picture.size))
+    half = np.asarray(half).copy()
+    half[:, :2], half[:, -2:] = half[:, 2:4], half[:, -4:-2]  # the line between the halves
+    inked = np.array([[tuple(pixel) not in BACKGROUNDS for pixel in row] for row in half.tolist()])
+    return round(inked.any(axis=0).sum() / UNIT), round(inked.any(axis=1).sum() / UNIT)
 
 
 def answer_by_looking(row):
@@ -80,7 +83,7 @@ def answer_by_looking(row):
     if row["kind"] == "bars":
         asked = [see_bars(picture)[colour] for colour in re.findall(rf"\b({colours})\b", question)]
         return str(asked[0] if len(asked) == 1 else sum(asked) if "together" in question else abs(asked[0] - asked[1]))
-    width, height = see_rectangle(picture)
+    width, height = see_rectangle(picture, re.search("left|right", question)[0])
     return str(width * height if "area" in question else 2 * (width + height))
 
 
@@ -104,32 +107,46 @@ def test_every_answer_is_what_the_pixels_show(some_rows):
 def test_every_statement_of_a_chain_is_what_the_pixels_show(some_rows):
     for row in some_rows:
         thinking, picture = row["thinking"], picture_of(row)
-        if thinking.startswith("It looks like"):
-            stated = re.findall(r"(?:looks like|No, it is) (.+?)\.", thinking)
-            assert len(stated) > 1 and set(stated) == {answer_by_looking(row)}
+        if thinking.startswith("Maybe"):
+            answer = answer_by_looking(row)
+            guesses = re.findall(r"Maybe (.+?)\? (Yes|No)\.", thinking)
+            assert all((guess == answer) == (verdict == "Yes") for guess, verdict in guesses)
+            assert set(re.findall(r"No, it is (.+?)\.", thinking)) == {answer}
         elif row["kind"] in ("count", "compare"):
             tiles = [shown for _, shown in see_shapes(picture)]
             wanted = [set(noun.replace(" shapes", "").removesuffix("s").split()) for noun in asked_nouns(row)]
             counts, seen = [0] * len(wanted), []
             for number, shown in enumerate(tiles, start=1):
-                counts = [count + (words <= set(shown.split())) for count, words in zip(counts, wanted, strict=True)]
-                seen.append(f"{number} {shown} {' '.join(map(str, counts))}")
+                hits = [words <= set(shown.split()) for words in wanted]
+                counts = [count + hit for count, hit in zip(counts, hits, strict=True)]
+                marks = ["yes"] if len(wanted) == 1 else ["first", "second"]
+                mark = next((mark for mark, hit in zip(marks, hits, strict=True) if hit), "no")
+                seen.append(f"{number} {shown} {mark} {' '.join(map(str, counts))}")
             assert thinking.startswith(f"{', '.join(seen)}. ")
             stated = re.findall(rf"({'|'.join(asked_nouns(row))}) (\d)", thinking)
             assert stated and set(stated) == set(zip(asked_nouns(row), map(str, counts), strict=True))
         elif row["kind"] == "bars":
             heights = see_bars(picture)
-            stated = re.findall(rf"({'|'.join(COLOURS)}) (\d)", thinking)
-            assert stated and all(heights[colour] == int(height) for colour, height in stated)
+            places = dict(zip(heights, ("left", "middle", "right"), strict=False))
+            stated = re.findall(rf"({'|'.join(COLOURS)}) (left|middle|right) (\d)", thinking)
+            assert [colour for colour, _, _ in stated] == re.findall(rf"\b({'|'.join(COLOURS)})\b", row["question"])
+            assert all((place, int(height)) == (places[colour], heights[colour]) for colour, place, height in stated)
         else:
-            width, height = see_rectangle(picture)
-            assert f"is {width} wide and {height} high." in thinking
+            place, width, height = re.match(r"(left|right) (\d) wide (\d) high\.", thinking).groups()
+            assert (int(width), int(height)) == see_rectangle(picture, place) and place in row["question"]
+
+
+def test_the_choices_a_chain_tries_are_wrong_up_to_the_answer(some_rows):
+    for row in (row for row in some_rows if row["choices"]):
+        tried = re.findall(r"([A-D]): (.+?) (yes|no)\b", row["thinking"])
+        assert [choice for _, choice, _ in tried] == row["choices"][: len(tried)]
+        assert [mark for _, _, mark in tried] == ["no"] * (len(tried) - 1) + ["yes"]
+        assert tried[-1][0] == row["answer"]
 
 
 def test_the_arithmetic_of_a_chain_is_right(some_rows):
     for row in some_rows:
-        without_names = re.sub(rf"\b({'|'.join(COLOURS)}) ", "", row["thinking"])
-        for sum_of_terms, total in re.findall(r"((?:\d+ [+x-] )+\d+) = (\d+)", without_names):
+        for sum_of_terms, total in re.findall(r"((?:\d+ [+x-] )+\d+) = (\d+)", row["thinking"]):
             assert eval(sum_of_terms.replace("x", "*")) == int(total)
 
 

@@ -151,7 +151,8 @@ class Demo:
             self._timed(f"evaluate_{name}", lambda: evaluate(recipe, place))
         results = json.loads((place / "results.json").read_text())
         print(f"    {name}: accuracy {results['accuracy']:.3f}, mean length {results['mean_length']:.0f}", flush=True)
-        return {**results, "by_kind": self._by_kind(place / "samples.jsonl")}
+        samples = [json.loads(line) for line in (place / "samples.jsonl").read_text().splitlines()]
+        return {**results, "by_kind": self._by_kind(samples), "by_length": self._by_length(samples)}
 
     def _stage_ends(self) -> list[Path]:
         """The checkpoints at the end of each stage, in order."""
@@ -179,14 +180,26 @@ class Demo:
 
         return load_dataset("parquet", data_files=str(self.folder / "world" / f"{split}.parquet"), split="train")
 
-    def _by_kind(self, samples: Path) -> dict[str, dict[str, float]]:
-        kinds = dict(zip(*(self._world("test")[column] for column in ("id", "kind")), strict=True))
-        asked, right = Counter(), Counter()
-        for line in samples.read_text().splitlines():
-            sample = json.loads(line)
-            asked[kinds[sample["id"]]] += 1
-            right[kinds[sample["id"]]] += sample["correct"]
-        return {kind: {"accuracy": right[kind] / count, "n": count} for kind, count in sorted(asked.items())}
+    def _by_kind(self, samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+        return {
+            kind: {"accuracy": _accuracy(of_kind), "n": len(of_kind)} for kind, of_kind in self._kinds(samples).items()
+        }
+
+    def _by_length(self, samples: list[dict[str, Any]]) -> dict[str, float]:
+        """Accuracy of the shorter and of the longer half of the answers to each kind of question."""
+        halves: dict[str, list[dict[str, Any]]] = {"shorter": [], "longer": []}
+        for of_kind in self._kinds(samples).values():
+            ranked = sorted(of_kind, key=lambda sample: sample["length"])
+            halves["shorter"] += ranked[: len(ranked) // 2]
+            halves["longer"] += ranked[len(ranked) // 2 :]
+        return {half: _accuracy(of_half) for half, of_half in halves.items()}
+
+    def _kinds(self, samples: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+        kind_of = dict(zip(*(self._world("test")[column] for column in ("id", "kind")), strict=True))
+        kinds: dict[str, list[dict[str, Any]]] = {}
+        for sample in samples:
+            kinds.setdefault(kind_of[sample["id"]], []).append(sample)
+        return dict(sorted(kinds.items()))
 
     def _chance(self) -> float:
         """What guessing without looking gets right: the commonest training answer to the same question."""
@@ -250,6 +263,10 @@ class Demo:
             )
         print(f"seed {self.seed}, {results['wall_s'] / 60:.1f} minutes, {results['final']['n']} held-out questions")
         print(f"look at {self.folder / 'report.html'}")
+
+
+def _accuracy(samples: list[dict[str, Any]]) -> float:
+    return sum(sample["correct"] for sample in samples) / len(samples)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,10 @@
 """Pictures with questions whose answers need looking: counting, comparing, reading a bar chart, measuring a rectangle.
 
 A scene is data; `draw` paints it and `ask` words a question about it, with the facts a chain of thought may state. A cell
-is one visual token of Qwen2.5-VL (28 x 28 pixels) and a unit of length half of one, so a picture costs four or six tokens.
+is one visual token of Qwen2.5-VL (28 x 28 pixels) and a unit of length half of one, so a picture costs four to eight tokens.
+
+Every question takes two looks that depend on each other: find what is asked about, then count or measure it. A model of
+two layers can do so step by step in words and can hardly do so at a glance.
 """
 
 import random
@@ -11,19 +14,20 @@ from PIL import Image, ImageDraw
 
 CELL = 28
 UNIT = CELL // 2
-WIDTH, HEIGHT = 3 * CELL, 2 * CELL
+HEIGHT = 2 * CELL
 COLOURS = {"red": (214, 39, 40), "green": (44, 160, 44), "blue": (31, 119, 230)}
 GRID, FRAME = (215, 215, 215), (60, 60, 60)
 SHAPES = ("circle", "square", "triangle")
 ROWS, COLUMNS = 2, 2
-PLACES = ("left", "middle", "right")
+BAR_PLACES = ("left", "middle", "right")
+RECTANGLE_PLACES = ("left", "right")
 KINDS = ("count", "compare", "bars", "rectangle")
 LEVELS = (1, 2, 3)
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What is in one picture. `items` are (row, column, shape, colour), (colour, height) or (x, y, width, height, colour)."""
+    """What is in one picture. `items` are (row, column, shape, colour), (colour, height) or (width, height, colour)."""
 
     kind: str
     level: int
@@ -58,24 +62,30 @@ def make_scene(kind: str, level: int, rng: random.Random) -> Scene:
             [(row, column) for row in range(ROWS) for column in range(COLUMNS)], level + rng.randint(0, 1)
         )
         items = tuple((*cell, rng.choice(SHAPES), rng.choice(list(COLOURS))) for cell in sorted(cells))
-        jitter = tuple((rng.randint(-3, 3), rng.randint(-3, 3)) for _ in items)
-        return Scene(kind, level, items, jitter)
+        return Scene(kind, level, items, _jitter(items, 2, rng))
     if kind == "bars":
-        colours = rng.sample(list(COLOURS), min(level + 1, len(PLACES)))
-        return Scene(kind, level, tuple((colour, rng.randint(1, 4)) for colour in colours))
-    width, height = rng.randint(1, 2 * level), rng.randint(1, min(1 + level, HEIGHT // UNIT))
-    x, y = rng.randint(0, WIDTH // UNIT - width), rng.randint(0, HEIGHT // UNIT - height)
-    return Scene("rectangle", level, ((x, y, width, height, rng.choice(list(COLOURS))),))
+        colours = rng.sample(list(COLOURS), min(level + 1, len(BAR_PLACES)))
+        items = tuple((colour, rng.randint(1, 4)) for colour in colours)
+        return Scene(kind, level, items, _jitter(items, 3, rng))
+    longest = level + 1
+    items = tuple(
+        (rng.randint(1, longest), rng.randint(1, longest), rng.choice(list(COLOURS))) for _ in RECTANGLE_PLACES
+    )
+    return Scene("rectangle", level, items)
+
+
+def _jitter(items: tuple, most: int, rng: random.Random) -> tuple[tuple[int, int], ...]:
+    return tuple((rng.randint(-most, most), rng.randint(-most, most)) for _ in items)
 
 
 def draw(scene: Scene) -> Image.Image:
-    width = WIDTH if scene.kind in ("bars", "rectangle") else COLUMNS * CELL
-    image = Image.new("RGB", (width, HEIGHT), "white")
+    columns = {"bars": len(BAR_PLACES), "rectangle": 2 * len(RECTANGLE_PLACES)}.get(scene.kind, COLUMNS)
+    image = Image.new("RGB", (columns * CELL, HEIGHT), "white")
     pen = ImageDraw.Draw(image)
     if scene.kind == "bars":
-        _draw_bars(pen, scene)
+        _draw_bars(pen, scene, image.width)
     elif scene.kind == "rectangle":
-        _draw_rectangle(pen, scene)
+        _draw_rectangles(pen, scene, image.width)
     else:
         _draw_shapes(pen, scene)
     # Qwen's vision tower knows only where patches lie to each other. A frame tells a patch where it lies in the picture.
@@ -85,31 +95,33 @@ def draw(scene: Scene) -> Image.Image:
 
 def _draw_shapes(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
     for (row, column, shape, colour), (dx, dy) in zip(scene.items, scene.jitter, strict=True):
-        left, top = column * CELL + 5 + dx, row * CELL + 5 + dy
-        box = (left, top, left + 18, top + 18)
+        left, top = column * CELL + 4 + dx, row * CELL + 4 + dy
+        box = (left, top, left + 20, top + 20)
         if shape == "circle":
-            pen.ellipse(box, fill=COLOURS[colour])
+            pen.ellipse(box, outline=COLOURS[colour], width=4)
         elif shape == "square":
             pen.rectangle(box, fill=COLOURS[colour])
         else:
-            pen.polygon([(left + 9, top), (left, top + 18), (left + 18, top + 18)], fill=COLOURS[colour])
+            pen.polygon([(left + 10, top), (left, top + 20), (left + 20, top + 20)], fill=COLOURS[colour])
 
 
-def _draw_bars(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
+def _draw_bars(pen: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
     for y in range(0, HEIGHT, UNIT):
-        pen.line([(0, y), (WIDTH, y)], fill=GRID)
-    for i, (colour, height) in enumerate(scene.items):
-        pen.rectangle((i * CELL + 5, HEIGHT - height * UNIT, i * CELL + 22, HEIGHT), fill=COLOURS[colour])
+        pen.line([(0, y), (width, y)], fill=GRID)
+    for i, ((colour, height), (left, right)) in enumerate(zip(scene.items, scene.jitter, strict=True)):
+        box = (i * CELL + 5 + left, HEIGHT - height * UNIT, i * CELL + 22 + right, HEIGHT)
+        pen.rectangle(box, fill=COLOURS[colour])
 
 
-def _draw_rectangle(pen: ImageDraw.ImageDraw, scene: Scene) -> None:
-    for x in range(0, WIDTH, UNIT):
+def _draw_rectangles(pen: ImageDraw.ImageDraw, scene: Scene, width: int) -> None:
+    for x in range(0, width, UNIT):
         pen.line([(x, 0), (x, HEIGHT)], fill=GRID)
     for y in range(0, HEIGHT, UNIT):
-        pen.line([(0, y), (WIDTH, y)], fill=GRID)
-    ((x, y, width, height, colour),) = scene.items
-    left, top = x * UNIT, y * UNIT
-    pen.rectangle((left, top, left + width * UNIT - 1, top + height * UNIT - 1), fill=COLOURS[colour])
+        pen.line([(0, y), (width, y)], fill=GRID)
+    for i, (wide, high, colour) in enumerate(scene.items):
+        left = i * 2 * CELL
+        pen.rectangle((left, HEIGHT - high * UNIT, left + wide * UNIT - 1, HEIGHT), fill=COLOURS[colour])
+    pen.line([(width // 2, 0), (width // 2, HEIGHT)], fill=FRAME, width=2)
 
 
 def ask(scene: Scene, rng: random.Random) -> Question:
@@ -139,13 +151,14 @@ def _tiles(scene: Scene) -> list[str]:
 
 
 def _count_along(scene: Scene, *wanted: str) -> tuple[str, list[int]]:
-    """Tile by tile what it shows and how many of each wanted kind there are so far; and how many in the end."""
+    """Tile by tile what it shows, whether it is wanted, and how many are so far of each kind; and how many in the end."""
+    marks = ("yes",) if len(wanted) == 1 else ("first", "second")
     counts, seen = [0] * len(wanted), []
     for number, shown in enumerate(_tiles(scene), start=1):
-        counts = [
-            count + (set(kind.split()) <= set(shown.split())) for count, kind in zip(counts, wanted, strict=True)
-        ]
-        seen.append(f"{number} {shown} {' '.join(map(str, counts))}")
+        hits = [set(kind.split()) <= set(shown.split()) for kind in wanted]
+        counts = [count + hit for count, hit in zip(counts, hits, strict=True)]
+        mark = marks[hits.index(True)] if any(hits) else "no"
+        seen.append(f"{number} {shown} {mark} {' '.join(map(str, counts))}")
     return ", ".join(seen) + ".", counts
 
 
@@ -175,28 +188,29 @@ def _ask_compare(scene: Scene, rng: random.Random) -> Question:
 
 
 def _ask_bars(scene: Scene, rng: random.Random) -> Question:
-    heights = dict(scene.items)
-    one, other = rng.sample(list(heights), 2)
-    look = ", ".join(f"{place} {colour} {height}" for place, (colour, height) in zip(PLACES, scene.items)) + "."
+    seen = {colour: (place, height) for place, (colour, height) in zip(BAR_PLACES, scene.items, strict=False)}
+    one, other = rng.sample(list(seen), 2)
+    (place, height), (other_place, other_height) = seen[one], seen[other]
+    look = f"{one} {place} {height}"
     form = rng.choice(["height", "sum", "difference"])
     if form == "height":
-        text, answer, work = f"How high is the {one} bar?", heights[one], f"{one} {heights[one]}"
-    elif form == "sum":
-        text, answer = f"How high are the {one} bar and the {other} bar together?", heights[one] + heights[other]
-        work = f"{one} {heights[one]} + {other} {heights[other]} = {answer}"
+        return Question(f"How high is the {one} bar?", str(height), f"{look}.", "", _neighbours(height))
+    look += f", {other} {other_place} {other_height}."
+    if form == "sum":
+        text, answer = f"How high are the {one} bar and the {other} bar together?", height + other_height
+        work = f"{height} + {other_height} = {answer}."
     else:
-        text = f"How far apart in height are the {one} bar and the {other} bar?"
-        (low, lower), (high, higher) = sorted((heights[colour], colour) for colour in (one, other))
-        answer, work = high - low, f"{higher} {high} - {lower} {low} = {high - low}"
-    return Question(text, str(answer), look, f"{work}.", _neighbours(answer))
+        text, answer = f"How far apart in height are the {one} bar and the {other} bar?", abs(height - other_height)
+        work = f"{max(height, other_height)} - {min(height, other_height)} = {answer}."
+    return Question(text, str(answer), look, work, _neighbours(answer))
 
 
 def _ask_rectangle(scene: Scene, rng: random.Random) -> Question:
-    ((_, _, width, height, colour),) = scene.items
-    look = f"The {colour} rectangle is {width} wide and {height} high."
+    place, (wide, high, _) = rng.choice(list(zip(RECTANGLE_PLACES, scene.items, strict=True)))
+    look = f"{place} {wide} wide {high} high."
     if rng.random() < 0.5:
-        text, answer, work = f"What is the area of the {colour} rectangle?", width * height, f"{width} x {height}"
+        text, answer, work = f"What is the area of the {place} rectangle?", wide * high, f"{wide} x {high} ="
     else:
-        text, answer = f"What is the perimeter of the {colour} rectangle?", 2 * (width + height)
-        work = f"2 x {width + height}"
-    return Question(text, str(answer), look, f"{work} = {answer}.", _neighbours(answer))
+        text, answer = f"What is the perimeter of the {place} rectangle?", 2 * (wide + high)
+        work = f"{wide} + {high} = {wide + high}. 2 x {wide + high} ="
+    return Question(text, str(answer), look, f"{work} {answer}.", _neighbours(answer))

@@ -41,7 +41,7 @@ def split_of(pixels: bytes) -> str:
     return {0: "test", 1: "validation"}.get(slot, "train")
 
 
-def rows(split: str, count: int, seed: int, overthinking: float = 0.5) -> Iterator[dict]:
+def rows(split: str, count: int, seed: int, overthinking: float = 0.6) -> Iterator[dict]:
     """
     Rows of one split.
 
@@ -52,7 +52,7 @@ def rows(split: str, count: int, seed: int, overthinking: float = 0.5) -> Iterat
             How many rows.
         seed (`int`):
             Same seed, same rows.
-        overthinking (`float`, *optional*, defaults to `0.5`):
+        overthinking (`float`, *optional*, defaults to `0.6`):
             Share of chains of thought that overthink; 0 gives careful chains only.
     """
     rng = random.Random(f"{split}-{seed}")
@@ -80,7 +80,7 @@ def rows(split: str, count: int, seed: int, overthinking: float = 0.5) -> Iterat
         made += 1
 
 
-def build(path: Path, seed: int = 0, overthinking: float = 0.5, **counts: int) -> None:
+def build(path: Path, seed: int = 0, overthinking: float = 0.6, **counts: int) -> None:
     """
     Write one parquet file per split, and a card that lets `load_dataset` open the folder.
 
@@ -89,7 +89,7 @@ def build(path: Path, seed: int = 0, overthinking: float = 0.5, **counts: int) -
             The folder to write to.
         seed (`int`, *optional*, defaults to `0`):
             Same seed, same rows.
-        overthinking (`float`, *optional*, defaults to `0.5`):
+        overthinking (`float`, *optional*, defaults to `0.6`):
             As in `rows`.
         **counts (`int`):
             Rows per split, e.g. `train=4000, test=500`. `rl` rows show pictures of the train split, in a draw of their own.
