@@ -17,10 +17,19 @@ import tripwire
 from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
-OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "WANDB_MODE": "disabled"}
+OFFLINE = {
+    "HF_HUB_OFFLINE": "1",
+    "TRANSFORMERS_OFFLINE": "1",
+    "HF_DATASETS_OFFLINE": "1",
+    "HF_HUB_DISABLE_TELEMETRY": "1",
+    "WANDB_MODE": "disabled",
+}
 # A home, an account or a proxy (whose address may be loopback) that the person running the tests has set.
 PERSONAL = ("HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE", "XDG_CACHE_HOME", "TRACKIO_DIR")
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
+
+# Not in pytest_configure: the conftest of a folder named on the command line, and what it imports, comes before that.
+os.environ.update(OFFLINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,7 +43,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(home.cleanup)
     for name in PERSONAL:
         os.environ.pop(name, None)
-    os.environ.update(OFFLINE, HOME=home.name, MPLBACKEND="Agg", TOKENIZERS_PARALLELISM="false")
+    os.environ.update(HOME=home.name, MPLBACKEND="Agg", TOKENIZERS_PARALLELISM="false")
     # Tiny models get slower, not faster, on every core of a large machine.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
     tripwire.arm()

@@ -268,6 +268,7 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
             raise file.error(("build", i, "with"), f"{entry['with']!r} is no function; write module:function")
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
+        _check_engine_length(file, args)
     if args.task == "sft" and file.values.get("max_length") is not None:
         message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
         raise file.error("max_length", f"{file.values['max_length']} {message}")
@@ -282,6 +283,21 @@ def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
         registry.check(args.reward_funcs, file.values.get("reward_weights"), args.reward_options)
     except UserError as error:
         raise _with_line(file, error) from error
+
+
+def _check_engine_length(file: RecipeFile, args: GRPOArguments) -> None:
+    """vLLM's context has to hold the longest prompt and the last stage's completion."""
+    length = file.values.get("vllm_max_model_length")
+    if not file.values.get("use_vllm") or length is None:
+        return
+    stages = args.ptst_stages or [{"max_completion_length": file.values.get("max_completion_length", 0)}]
+    completion = max(stage["max_completion_length"] for stage in stages)
+    if length < completion + (args.max_prompt_length or 1):
+        needed = f"{completion} tokens of completion and {args.max_prompt_length or 'those'} of the prompt"
+        raise file.error(
+            "vllm_max_model_length",
+            f"{length} does not hold {needed}; write {completion + (args.max_prompt_length or 1)} or more",
+        )
 
 
 def _module_exists(name: str) -> bool:

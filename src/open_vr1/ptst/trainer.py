@@ -2,13 +2,14 @@
 GRPO in stages: TRL's trainer, with the length limit and the group size of the schedule's stage at every generation.
 
 Differs from the paper, which says only that its stages follow one another: here the model, the optimizer, the
-learning-rate schedule and the KL reference go on through a switch. Differs from TRL's trainer in three more ways:
+learning-rate schedule and the KL reference go on through a switch. Differs from TRL's trainer in four more ways:
 
 - The data loader carries row numbers, and rows are read when a generation needs them: a picture is decoded once per
   prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too.
 - Evaluation has a length limit of its own, whatever stage it falls into.
 - A checkpoint inside a generation cycle holds the completions that are still to be trained on, so that a resumed run goes
   on with them.
+- With vLLM, pictures are right: see `vllm.py`.
 
     python -m open_vr1.grpo --config recipes/vr1_tiny/ptst.yaml
 """
@@ -29,6 +30,7 @@ from open_vr1.ptst.callback import PTSTCallback, set_max_completion_length
 from open_vr1.ptst.pictures import pictures_processed_once
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
+from open_vr1.ptst.vllm import pictures_right_in_vllm
 from open_vr1.resume import ResumableTrainer
 
 
@@ -65,7 +67,8 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
             num_iterations=args.num_iterations,
             constant=constant,
         )
-        super().__init__(args=args, **kwargs)
+        with pictures_right_in_vllm():
+            super().__init__(args=args, **kwargs)
         self.ptst_callback = PTSTCallback(schedule, self)
         self.add_callback(self.ptst_callback)
 
