@@ -41,10 +41,8 @@ def test_a_missing_folder_is_built_once_and_says_what_built_it(builder):
     for _ in range(2):
         run_builds(builder(text="a"))
     assert Path("outputs/made/text").read_text() == "a"
-    assert json.loads(Path("outputs/made/built.json").read_text()) == {
-        "with": "own_builder:build",
-        "args": {"text": "a"},
-    }
+    stamp = json.loads(Path("outputs/made/built.json").read_text())
+    assert (stamp["with"], stamp["args"]) == ("own_builder:build", {"text": "a"})
     assert Path("calls").read_text() == "x"
 
 
@@ -53,6 +51,16 @@ def test_a_folder_built_from_other_args_is_not_taken_and_not_replaced(builder):
     with pytest.raises(UserError, match="outputs/made.*text='a'.*text='b'.*delete"):
         run_builds(builder(text="b"))
     assert Path("outputs/made/text").read_text() == "a"
+
+
+def test_a_folder_built_by_other_code_is_taken_with_a_warning_that_names_it(builder, caplog):
+    run_builds(builder(text="a"))
+    run_builds(builder(text="a"))
+    assert not caplog.records
+    Path("own_builder.py").write_text(f"{BUILDER}\n# changed\n")
+    run_builds(builder(text="a"))
+    assert "outputs/made was made by older code of own_builder:build; delete it" in caplog.text
+    assert Path("calls").read_text() == "x"
 
 
 def test_a_folder_of_the_users_own_stays_as_it_is(builder):

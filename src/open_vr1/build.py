@@ -8,12 +8,14 @@ Make the folders that a recipe needs and can make itself: its `build:` entries.
 
 calls `open_vr1.toy.world.build(path, seed=0)` where the folder is missing. The call gets a folder beside it that takes
 its name once the call has returned, so a folder under its own name is always whole. `built.json` in it says what made
-it; a folder without that file is the user's own and stays as it is. `make sft RECIPE=...` and `make grpo RECIPE=...`
+it, also which code; a folder without that file is the user's own and stays as it is. `make sft RECIPE=...` and `make grpo RECIPE=...`
 begin with this.
 """
 
+import hashlib
 import inspect
 import json
+import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from open_vr1.recipe import Recipe
 
 STAMP = "built.json"
+
+logger = logging.getLogger(__name__)
 
 
 def make_inputs(recipe: "Recipe") -> None:
@@ -50,12 +54,16 @@ def run_builds(recipe: "Recipe") -> None:
 
 def _build(entry: BuildEntry, source: Path) -> None:
     path = Path(entry["path"])
-    wanted = {"with": entry["with"], "args": json.loads(json.dumps(entry.get("args", {}), default=str))}
+    function = _function(entry, source)
+    wanted = {
+        "with": entry["with"],
+        "args": json.loads(json.dumps(entry.get("args", {}), default=str)),
+        "code": _fingerprint(function),
+    }
     if path.exists():
         _check_built_alike(path, wanted, source)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    function = _function(entry, source)
     print(f"building {path} with {entry['with']}", flush=True)
     with tempfile.TemporaryDirectory(prefix=f".{path.name}.", dir=path.parent) as parent:
         draft = Path(parent, path.name)
@@ -73,11 +81,21 @@ def _check_built_alike(path: Path, wanted: dict[str, Any], source: Path) -> None
     if not stamp.is_file():
         return
     found = json.loads(stamp.read_text())
-    if found != wanted:
+    if any(found[key] != wanted[key] for key in ("with", "args")):
         raise UserError(
             f"{source}: build: {path} was made by {_call(found)}, and the recipe now says {_call(wanted)}; "
             f"delete {path} to have it made again, or write another path"
         )
+    if found.get("code", wanted["code"]) != wanted["code"]:
+        logger.warning(
+            "%s: build: %s was made by older code of %s; delete it to have it made again", source, path, wanted["with"]
+        )
+
+
+def _fingerprint(function: Callable[..., None]) -> str:
+    """Another one whenever a file beside the function's own has changed."""
+    beside = sorted(Path(inspect.getfile(function)).parent.glob("*.py"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in beside)).hexdigest()[:12]
 
 
 def _call(made: dict[str, Any]) -> str:
