@@ -59,7 +59,7 @@ def test_a_folder_built_by_other_code_is_taken_with_a_warning_that_names_it(buil
     assert not caplog.records
     Path("own_builder.py").write_text(f"{BUILDER}\n# changed\n")
     run_builds(builder(text="a"))
-    assert "outputs/made was made by older code of own_builder:build; delete it" in caplog.text
+    assert "outputs/made was made by other code of own_builder:build; delete it" in caplog.text
     assert Path("calls").read_text() == "x"
 
 

@@ -8,8 +8,8 @@ Make the folders that a recipe needs and can make itself: its `build:` entries.
 
 calls `open_vr1.toy.world.build(path, seed=0)` where the folder is missing. The call gets a folder beside it that takes
 its name once the call has returned, so a folder under its own name is always whole. `built.json` in it says what made
-it, also which code; a folder without that file is the user's own and stays as it is. `make sft RECIPE=...` and `make grpo RECIPE=...`
-begin with this.
+it, also which code; a folder without that file is the user's own and stays as it is. `make sft RECIPE=...` and
+`make grpo RECIPE=...` begin with this.
 """
 
 import hashlib
@@ -88,7 +88,7 @@ def _check_built_alike(path: Path, wanted: dict[str, Any], source: Path) -> None
         )
     if found.get("code", wanted["code"]) != wanted["code"]:
         logger.warning(
-            "%s: build: %s was made by older code of %s; delete it to have it made again", source, path, wanted["with"]
+            "%s: build: %s was made by other code of %s; delete it to have it made again", source, path, wanted["with"]
         )
 
 

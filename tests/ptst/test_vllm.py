@@ -199,13 +199,13 @@ def test_a_server_that_cannot_forget_pictures_is_refused(make):
         trainer.train()
 
 
-def test_a_users_own_logit_bias_stays(make, monkeypatch):
+def test_a_users_own_logit_bias_stays():
     processing_class = SimpleNamespace(image_token_id=7, video_token_id=8)
     kwargs = vllm._without_picture_tokens({"logit_bias": {3: 1.0}, "seed": 5}, processing_class)
     assert kwargs == {"logit_bias": {3: 1.0, 7: vllm.NEVER, 8: vllm.NEVER}, "seed": 5}
 
 
-def test_an_engine_too_short_for_the_last_stage_is_refused_with_the_length_it_needs(tmp_path):
+def test_an_engine_too_short_for_the_last_stage_is_refused_with_the_length_it_needs():
     recipe = "recipes/vr1_tiny/ptst.yaml"
     with pytest.raises(UserError, match=r"vllm_max_model_length: 200 does not hold 96 .* 128 .*; write 224 or more"):
         read_recipe(recipe, "grpo", ["--use_vllm", "true", "--vllm_max_model_length", "200"])

@@ -1,5 +1,5 @@
 """
-vLLM with pictures, mended where TRL 1.16 with vLLM 0.31 trains on the wrong thing without an error:
+vLLM with pictures, mended where TRL 1.16 with vLLM 0.31 trains on the wrong thing or stops:
 
 - In colocate mode vLLM gets prompts in which each picture's placeholder is already as many tokens as the picture has, and
   expands the first of them once more (trl#6294). It gets one placeholder per picture here.

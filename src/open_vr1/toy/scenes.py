@@ -125,7 +125,7 @@ def _draw_rectangles(pen: ImageDraw.ImageDraw, scene: Scene, width: int) -> None
 
 
 def ask(scene: Scene, rng: random.Random) -> Question:
-    """A question about the scene; about half of those with a natural set of wrong answers are multiple choice."""
+    """A question about the scene: comparisons are multiple choice, and one in five of the others."""
     question = {"count": _ask_count, "compare": _ask_compare, "bars": _ask_bars, "rectangle": _ask_rectangle}[
         scene.kind
     ](scene, rng)
