@@ -215,14 +215,15 @@ def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
     """What the PTST stages give to TRL's config, once every batch is known to hold whole groups."""
     from trl import GRPOConfig
 
-    from open_vr1.ptst.schedule import SET_BY_STAGES, Schedule, Stage
+    from open_vr1.ptst.schedule import SET_BY_STAGES, Schedule
+    from open_vr1.ptst.stage import Stage
 
     world_size = int(os.environ.get("WORLD_SIZE", "1"))
     source = str(file.path)
     try:
         if values.get("ptst_stages") is not None:
             schedule = Schedule.from_recipe(values["ptst_stages"], source)
-            schedule.check(values, world_size, values.get("ptst_constant", "prompts"))
+            schedule.check(values, world_size, values.get("ptst_constant", "prompts"), sharded_by())
             filled = schedule.trainer_values()
             return {key: filled[key] for key in filled if key not in values}
         group, length = (
@@ -234,6 +235,12 @@ def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
         return {}
     except UserError as error:
         raise _with_line(file, error) from error
+
+
+def sharded_by() -> str | None:
+    """What `accelerate launch` has been told to shard the weights with."""
+    launched = (("ACCELERATE_USE_DEEPSPEED", "DeepSpeed"), ("ACCELERATE_USE_FSDP", "FSDP"))
+    return next((name for variable, name in launched if os.environ.get(variable, "").lower() in ("true", "1")), None)
 
 
 def _with_line(file: RecipeFile, error: UserError) -> UserError:

@@ -10,6 +10,8 @@ model is loaded, but not when a Trainer resumes: 5.17 logs a warning and goes on
 `last_checkpoint` passes over a folder that a killed job left half-written.
 """
 
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -40,5 +42,33 @@ class ResumableTrainer(Trainer):
 def last_checkpoint(output_dir: str | Path) -> str | None:
     """The newest checkpoint that was written to its end, as `resume_from_checkpoint` wants it."""
     # The trainer state is what a Trainer writes last.
-    complete = [path.parent for path in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*/{TRAINER_STATE_NAME}")]
-    return str(max(complete, key=lambda path: int(path.name.rpartition("-")[2]))) if complete else None
+    complete = [folder for folder in _checkpoints(output_dir) if (folder / TRAINER_STATE_NAME).is_file()]
+    return str(complete[-1]) if complete else None
+
+
+def drop_old_checkpoints(output_dir: str | Path, limit: int | None, keep: Sequence[str], best: str | None) -> None:
+    """
+    Delete the oldest checkpoints until there are `limit` of them.
+
+    Args:
+        output_dir (`str` or `Path`):
+            The run's folder.
+        limit (`int`, *optional*):
+            As `save_total_limit`: nothing is deleted without one.
+        keep (`Sequence[str]`):
+            Files that mark a checkpoint as one to keep. It does not count.
+        best (`str`, *optional*):
+            The best checkpoint, which is kept.
+    """
+    counted = [folder for folder in _checkpoints(output_dir) if not any((folder / file).is_file() for file in keep)]
+    for folder in counted[:-limit] if limit and limit > 0 else ():
+        if best is None or folder.resolve() != Path(best).resolve():
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _checkpoints(output_dir: str | Path) -> list[Path]:
+    """The checkpoints, oldest step first."""
+    found = [
+        path for path in Path(output_dir).glob(f"{PREFIX_CHECKPOINT_DIR}-*") if path.name.split("-")[-1].isdigit()
+    ]
+    return sorted(found, key=lambda path: int(path.name.split("-")[-1]))

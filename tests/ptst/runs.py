@@ -11,6 +11,7 @@ from trl import GRPOConfig
 
 from open_vr1.ptst.schedule import Schedule
 from open_vr1.ptst.trainer import PTSTTrainer
+from open_vr1.training import leave_together
 
 from .tiny import build_rows
 
@@ -130,6 +131,7 @@ def main() -> None:
             "steps": trainer.state.global_step,
         }
         (out / f"{name}_{trainer.args.process_index}.json").write_text(json.dumps(record))
+    leave_together(trainer)
 
 
 if __name__ == "__main__":

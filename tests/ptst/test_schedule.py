@@ -78,6 +78,104 @@ def test_a_wrong_stage_is_refused_with_its_place_key_value_and_what_to_write(sta
         assert word in message
 
 
+@pytest.mark.parametrize(
+    "own, words",
+    [
+        ({"temperature": 0}, ["temperature: 0", "above 0"]),
+        ({"temperature": True}, ["temperature: True", "above 0"]),
+        ({"learning_rate": "fast"}, ["learning_rate: 'fast'", "not a number"]),
+        ({"beta": -0.1}, ["beta: -0.1", "from 0 on"]),
+        ({"epsilon": [0.2]}, ["epsilon: [0.2]", "not a number"]),
+        ({"warmup_steps": 1.5}, ["warmup_steps: 1.5", "whole number"]),
+        ({"reset_optimizer": "yes"}, ["reset_optimizer: 'yes'", "true or false"]),
+    ],
+)
+def test_a_wrong_setting_of_a_stage_is_refused_with_its_place_key_value_and_what_to_write(own, words):
+    message = refusal(lambda: Schedule.from_recipe([PAPER[0], {**PAPER[1], **own}], source="recipes/x/ptst.yaml"))
+    assert message.startswith("recipes/x/ptst.yaml: ptst_stages[1].")
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize(
+    "own, top_level, words",
+    [
+        ({"warmup_steps": 5}, {}, ["warmup_steps: 5", "learning_rate"]),
+        ({"learning_rate": 1e-6, "warmup_steps": 100}, {}, ["warmup_steps: 100", "at most 99"]),
+        ({"learning_rate": 1e-6}, {"lr_scheduler_type": "reduce_lr_on_plateau"}, ["reduce_lr_on_plateau", "cosine"]),
+        ({"learning_rate": 1e-6}, {"learning_rate": 0.0}, ["learning_rate: 1e-06", "which is 0"]),
+        ({"reset_reference": True}, {}, ["reset_reference: true", "beta is 0"]),
+        (
+            {"reset_reference": True},
+            {"beta": 0.01, "sync_ref_model": True},
+            ["reset_reference: true", "sync_ref_model"],
+        ),
+    ],
+)
+def test_a_setting_of_a_stage_that_would_do_nothing_is_refused(own, top_level, words):
+    schedule = Schedule.from_recipe([PAPER[0], {**PAPER[1], **own}])
+    message = refusal(lambda: schedule.check({**FITTING, **top_level}, world_size=8))
+    assert "ptst_stages[1]." in message
+    for word in words:
+        assert word in message
+
+
+@pytest.mark.parametrize("key", ["reset_optimizer", "reset_reference"])
+def test_the_first_stage_has_nothing_to_reset(key):
+    schedule = Schedule.from_recipe([{**PAPER[0], key: True}, PAPER[1]])
+    assert f"ptst_stages[0].{key}: true" in refusal(lambda: schedule.check({**FITTING, "beta": 0.01}, world_size=8))
+
+
+@pytest.mark.parametrize(
+    "key, sharded_by, refused",
+    [
+        ("reset_optimizer", "DeepSpeed", True),
+        ("reset_optimizer", "FSDP", False),
+        ("reset_reference", "DeepSpeed", True),
+        ("reset_reference", "FSDP", True),
+    ],
+)
+def test_what_sharded_weights_cannot_do_is_refused(key, sharded_by, refused):
+    schedule = Schedule.from_recipe([PAPER[0], {**PAPER[1], key: True}])
+    values = {**FITTING, "beta": 0.01}
+    schedule.check(values, world_size=8)
+    if refused:
+        message = refusal(lambda: schedule.check(values, world_size=8, sharded_by=sharded_by))
+        assert f"ptst_stages[1].{key}" in message and sharded_by in message
+    else:
+        schedule.check(values, world_size=8, sharded_by=sharded_by)
+
+
+def test_every_setting_of_a_stage_is_accepted_where_it_has_an_effect():
+    own = {
+        "temperature": 0.8,
+        "learning_rate": "5e-7",
+        "warmup_steps": 5,
+        "beta": 0.01,
+        "epsilon": 0.1,
+        "epsilon_high": 0.28,
+        "reset_optimizer": True,
+        "reset_reference": True,
+    }
+    schedule = Schedule.from_recipe([PAPER[0], {**PAPER[1], **own}])
+    schedule.check(FITTING, world_size=8)
+    assert schedule.stages[1].learning_rate == 5e-7
+
+
+def test_the_reference_is_that_of_the_last_stage_that_renewed_it():
+    renewed = {"reset_reference": True}
+    schedule = Schedule.from_recipe([PAPER[0], {**PAPER[1], **renewed}, PAPER[2], {**PAPER[2], **renewed}])
+    steps = [0, 99, 100, 299, 300, 399, 400]
+    assert [schedule.reference_step(step) for step in steps] == [0, 0, 100, 100, 300, 300, 300]
+
+
+def test_a_learning_rate_lasts_until_the_next_stage_that_has_one():
+    own = {"learning_rate": 1e-6}
+    schedule = Schedule.from_recipe([PAPER[0], {**PAPER[1], **own}, PAPER[2], {**PAPER[2], **own}])
+    spans = [(start, steps, stage and stage.learning_rate) for start, steps, stage in schedule.rate_segments()]
+    assert spans == [(0, 100, None), (100, 200, 1e-6), (300, 100, 1e-6)]
+
+
 @pytest.mark.parametrize("rows", [None, [], {}, "4096"])
 def test_something_that_is_no_list_of_stages_is_refused(rows):
     assert "ptst_stages" in refusal(lambda: Schedule.from_recipe(rows))

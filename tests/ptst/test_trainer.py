@@ -27,10 +27,23 @@ SHORT_CYCLE = {
     "per_device_train_batch_size": 4,
 }
 LORA = LoraConfig(target_modules=["q_proj", "v_proj"], init_lora_weights=False)
+OWN_SETTINGS = {
+    "temperature": 0.7,
+    "learning_rate": 2e-3,
+    "warmup_steps": 1,
+    "beta": 0.3,
+    "epsilon": 0.1,
+    "reset_optimizer": True,
+    "reset_reference": True,
+}
 CASES = {
     "short_cycle": SHORT_CYCLE,
     "constant_rollouts": {**SHORT_CYCLE, "constant": "rollouts"},
     "long_cycle": LONG_CYCLE,
+    "own_settings": {
+        **SHORT_CYCLE,
+        "stages": [SHORT_CYCLE["stages"][0], {**SHORT_CYCLE["stages"][1], **OWN_SETTINGS}],
+    },
 }
 
 
@@ -95,9 +108,11 @@ def test_two_processes_generate_what_the_schedule_says_and_resume_inside_a_cycle
         assert part["generations"] == [g for g in whole["generations"] if g["step"] >= 3]
 
 
+@pytest.mark.parametrize("own_settings", [{}, OWN_SETTINGS], ids=["plain", "own_settings"])
 @pytest.mark.parametrize("peft", [None, LORA], ids=["full", "lora"])
-def test_a_run_resumed_from_any_step_trains_on_as_if_it_had_never_stopped(tiny, tmp_path, peft):
-    case = {**LONG_CYCLE, "trainer_kwargs": {"peft_config": peft}}
+def test_a_run_resumed_from_any_step_trains_on_as_if_it_had_never_stopped(tiny, tmp_path, peft, own_settings):
+    first, second = LONG_CYCLE["stages"]
+    case = {**LONG_CYCLE, "stages": [first, {**second, **own_settings}], "trainer_kwargs": {"peft_config": peft}}
     whole = make_trainer(tiny, tmp_path, callbacks=[SaveEveryStep()], **case)
     whole.train()
     weights = whole.model.state_dict()

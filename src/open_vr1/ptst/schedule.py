@@ -8,19 +8,19 @@ The paper's schedule, as a recipe writes it:
       - {max_completion_length: 8192, num_generations: 8, steps: 100}
 
 The paper runs its stages one after the other and does not say what it keeps in between; here they are one run with one
-optimizer, one learning-rate schedule and one KL reference. See the schedule of a recipe with
+optimizer, one learning-rate schedule and one KL reference, unless a stage says otherwise (`stage.py`). See the schedule of a recipe with
 `python -m open_vr1.grpo --config recipes/vr1_tiny/ptst.yaml`, which prints each switch on one line.
 """
 
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from difflib import get_close_matches
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, NoReturn
 
 from open_vr1.errors import UserError
+from open_vr1.ptst.stage import EXAMPLE, Stage, read_stage, whole_number
 
 CONSTANTS = ("prompts", "rollouts")
 # What GRPOConfig takes for a key that the recipe leaves out.
@@ -37,29 +37,19 @@ TRL_DEFAULTS = {
     "eval_strategy": "no",
     "loss_type": "dapo",
     "generation_kwargs": None,
+    "learning_rate": 1e-6,
+    "lr_scheduler_type": "linear",
+    "temperature": 1.0,
+    "beta": 0.0,
+    "epsilon": 0.2,
+    "epsilon_high": None,
+    "sync_ref_model": False,
 }
 SET_BY_STAGES = ("max_completion_length", "num_generations", "max_steps")
 LENGTH_DEPENDENT_LOSSES = ("dr_grpo",)
 LENGTH_KWARGS = ("max_tokens", "max_new_tokens")
-
-
-@dataclass(frozen=True)
-class Stage:
-    """
-    One stage of the schedule.
-
-    Args:
-        max_completion_length (`int`):
-            Most tokens that a completion may have.
-        num_generations (`int`):
-            Completions per prompt: the group that a reward is compared with.
-        steps (`int`):
-            Optimizer steps that the stage lasts.
-    """
-
-    max_completion_length: int
-    num_generations: int
-    steps: int
+# They follow the evaluation loss or the gradients, not the step, so no stage can start them anew.
+RATES_WITHOUT_STEPS = ("reduce_lr_on_plateau", "greedy")
 
 
 @dataclass(frozen=True)
@@ -81,8 +71,8 @@ class Schedule:
     def from_recipe(cls, rows: Any, source: str = "recipe") -> "Schedule":
         """The schedule of a recipe's `ptst_stages`, or a `UserError` that says what to write instead."""
         if not isinstance(rows, list) or not rows:
-            raise UserError(f"{source}: ptst_stages: {rows!r} is not a list of stages; write {_example()}")
-        return cls(tuple(_stage(row, f"{source}: ptst_stages[{i}]") for i, row in enumerate(rows)), source)
+            raise UserError(f"{source}: ptst_stages: {rows!r} is not a list of stages; write {EXAMPLE}")
+        return cls(tuple(read_stage(row, f"{source}: ptst_stages[{i}]") for i, row in enumerate(rows)), source)
 
     @property
     def boundaries(self) -> tuple[int, ...]:
@@ -110,6 +100,25 @@ class Schedule:
     def stage(self, step: int) -> Stage:
         return self.stages[self.stage_index(step)]
 
+    def starts(self) -> Iterable[tuple[int, Stage]]:
+        """Each stage with its first step."""
+        return zip((0, *self.boundaries), self.stages, strict=False)
+
+    def reference_step(self, step: int) -> int:
+        """The step whose policy is the KL reference at a step."""
+        return max((start for start, stage in self.starts() if stage.reset_reference and start <= step), default=0)
+
+    def rate_segments(self) -> list[tuple[int, int, Stage | None]]:
+        """
+        Spans of the run with a learning-rate schedule of their own: first step, steps, and the stage that starts it.
+        `None` stands for the recipe's own learning rate and warmup.
+        """
+        new = [(start, stage) for start, stage in self.starts() if stage.learning_rate is not None]
+        if not new or new[0][0] != 0:
+            new.insert(0, (0, None))
+        ends = [*(start for start, _ in new[1:]), self.max_steps]
+        return [(start, end - start, stage) for (start, stage), end in zip(new, ends, strict=True)]
+
     def trainer_values(self) -> dict[str, int]:
         """
         What GRPOConfig has to hold before it is built. The length is the longest one, so that an engine is built for it.
@@ -122,7 +131,13 @@ class Schedule:
             "num_generations_eval": self.stages[-1].num_generations,
         }
 
-    def check(self, values: Mapping[str, Any], world_size: int = 1, constant: str = "prompts") -> None:
+    def check(
+        self,
+        values: Mapping[str, Any],
+        world_size: int = 1,
+        constant: str = "prompts",
+        sharded_by: str | None = None,
+    ) -> None:
         """Everything below, for a recipe as it is written, before GRPOConfig is built."""
         doubled = [key for key in SET_BY_STAGES if key in values]
         if doubled:
@@ -134,7 +149,7 @@ class Schedule:
         steps_per_generation = v["steps_per_generation"]
         if steps_per_generation is None and v["generation_batch_size"] is not None:
             for key in ("per_device_train_batch_size", "generation_batch_size"):
-                _whole_number(v[key], 1, f"{self.source}: {key}")
+                whole_number(v[key], 1, f"{self.source}: {key}")
             rows = v["per_device_train_batch_size"] * world_size
             if v["generation_batch_size"] % rows:
                 groups = math.lcm(*(stage.num_generations for stage in self.stages))
@@ -161,6 +176,7 @@ class Schedule:
         if v["eval_strategy"] != "no":
             self.check_eval(v["per_device_eval_batch_size"], world_size, v["num_generations_eval"])
         self.check_lengths(v["loss_type"], v["generation_kwargs"])
+        self.check_stages(v, sharded_by)
 
     def check_batch(
         self,
@@ -196,7 +212,7 @@ class Schedule:
             "num_iterations": num_iterations,
         }
         for key, value in counts.items():
-            _whole_number(value, 1, f"{self.source}: {key}")
+            whole_number(value, 1, f"{self.source}: {key}")
         passes = world_size * steps_per_generation
         groups = [stage.num_generations for stage in self.stages]
 
@@ -278,37 +294,61 @@ class Schedule:
                     "max_completion_length in every stage; remove it"
                 )
 
+    def check_stages(self, values: Mapping[str, Any], sharded_by: str | None = None) -> None:
+        """
+        Everything that a stage says has an effect.
+
+        Args:
+            values (`Mapping`):
+                The top level of the recipe.
+            sharded_by (`str`, *optional*):
+                `"DeepSpeed"` or `"FSDP"` where one of them holds the weights.
+        """
+        stages = [stage.over(values) for stage in self.stages]
+        for i, stage in enumerate(self.stages):
+            where = f"{self.source}: ptst_stages[{i}]"
+            for key in ("reset_optimizer", "reset_reference"):
+                if i == 0 and getattr(stage, key):
+                    raise UserError(f"{where}.{key}: true, but a run begins with a new one anyway; remove it")
+                if getattr(stage, key) and (sharded_by == "DeepSpeed" or (sharded_by and key == "reset_reference")):
+                    raise UserError(
+                        f"{where}.{key}: true is not there with {sharded_by}, which keeps its own copy; use "
+                        "recipes/accelerate_configs/ddp.yaml, or start a second run from the first stage's checkpoint"
+                    )
+            if stage.warmup_steps is not None and stage.learning_rate is None:
+                raise UserError(
+                    f"{where}.warmup_steps: {stage.warmup_steps} warms up to nothing; write a learning_rate beside it"
+                )
+            if stage.reset_reference and not any(later.beta for later in stages[i:]):
+                raise UserError(
+                    f"{where}.reset_reference: true, but beta is 0 from here on, so nothing is compared with the "
+                    "reference; write a beta or remove it"
+                )
+            if stage.reset_reference and values["sync_ref_model"]:
+                raise UserError(f"{where}.reset_reference: true, but sync_ref_model moves the reference too; keep one")
+            if stage.learning_rate is None:
+                continue
+            if values["lr_scheduler_type"] in RATES_WITHOUT_STEPS:
+                raise UserError(
+                    f"{where}.learning_rate: {stage.learning_rate} cannot start lr_scheduler_type "
+                    f"{values['lr_scheduler_type']} anew, which is no function of the step; write linear or cosine"
+                )
+            if not values["learning_rate"]:
+                raise UserError(
+                    f"{where}.learning_rate: {stage.learning_rate} is set as a share of the recipe's learning_rate, "
+                    "which is 0; write the first stage's rate there"
+                )
+            if (stage.warmup_steps or 0) >= stage.steps:
+                raise UserError(
+                    f"{where}.warmup_steps: {stage.warmup_steps} leaves none of the stage's {stage.steps} steps at "
+                    f"its learning_rate; write at most {stage.steps - 1}"
+                )
+
     def _refuse(
         self, key: str, value: Any, reason: str, valid: Callable[[int], bool], start: int | None = None
     ) -> NoReturn:
         nearest = _nearest(valid, value if start is None else start)
         raise UserError(f"{self.source}: {key}: {value} {reason}; nearest valid values: {_listed(nearest)}")
-
-
-def _stage(row: Any, where: str) -> Stage:
-    names = [f.name for f in fields(Stage)]
-    if not isinstance(row, Mapping):
-        raise UserError(f"{where}: {row!r} is not a stage; write {_example()}")
-    for key in row:
-        if key not in names:
-            nearest = get_close_matches(str(key), names, n=1, cutoff=0.0)[0]
-            raise UserError(f"{where}.{key}: unknown key; did you mean {nearest}? A stage has {', '.join(names)}")
-    for name in names:
-        if name not in row:
-            raise UserError(f"{where}.{name}: missing; a stage looks like {_example()}")
-        _whole_number(row[name], 2 if name == "num_generations" else 1, f"{where}.{name}")
-    return Stage(**row)
-
-
-def _whole_number(value: Any, least: int, where: str) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise UserError(f"{where}: {value!r} is not a whole number; write {least} or more, without quotes")
-    if value < least:
-        raise UserError(f"{where}: {value} is too small; write {least} or more")
-
-
-def _example() -> str:
-    return "{max_completion_length: 4096, num_generations: 16, steps: 100}"
 
 
 def _cycle_steps(gradient_accumulation_steps: int, steps_per_generation: int, num_iterations: int) -> int:

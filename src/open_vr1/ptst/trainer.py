@@ -2,11 +2,13 @@
 GRPO in stages: TRL's trainer, with the length limit and the group size of the schedule's stage at every generation.
 
 Differs from the paper, which says only that its stages follow one another: here the model, the optimizer, the
-learning-rate schedule and the KL reference go on through a switch. Differs from TRL's trainer in four more ways:
+learning-rate schedule and the KL reference go on through a switch, unless a stage starts them anew. Differs from TRL's
+trainer in five more ways:
 
 - The data loader carries row numbers, and rows are read when a generation needs them: a picture is decoded once per
   prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too.
-- Evaluation has a length limit of its own, whatever stage it falls into.
+- Evaluation has a length limit and a temperature of its own, whatever stage it falls into.
+- Checkpoints that end a stage are kept; `save_total_limit` counts the others.
 - A checkpoint inside a generation cycle holds the completions that are still to be trained on, so that a resumed run goes
   on with them.
 - With vLLM, pictures are right: see `vllm.py`.
@@ -14,6 +16,7 @@ learning-rate schedule and the KL reference go on through a switch. Differs from
     python -m open_vr1.grpo --config recipes/vr1_tiny/ptst.yaml
 """
 
+import shutil
 from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -21,17 +24,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import is_peft_model
 from datasets import Dataset
 from torch.utils.data import DataLoader
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from trl import GRPOConfig, GRPOTrainer
 
 from open_vr1.errors import UserError
-from open_vr1.ptst.callback import PTSTCallback, set_max_completion_length
+from open_vr1.ptst.callback import MARK, PTSTCallback, set_generation
 from open_vr1.ptst.pictures import pictures_processed_once
+from open_vr1.ptst.rates import staged_rates
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
+from open_vr1.ptst.temperature import fused_heads
 from open_vr1.ptst.vllm import pictures_right_in_vllm
-from open_vr1.resume import ResumableTrainer
+from open_vr1.resume import ResumableTrainer, drop_old_checkpoints
+
+# The adapter that TRL compares with, where there is one by this name.
+REFERENCE = "ref"
 
 
 class PTSTTrainer(ResumableTrainer, GRPOTrainer):
@@ -67,9 +77,15 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
             num_iterations=args.num_iterations,
             constant=constant,
         )
-        with pictures_right_in_vllm():
+        top_level = {key: getattr(args, key) for key in ("temperature", "beta", "epsilon", "epsilon_high")}
+        self.eval_temperature = schedule.stages[-1].over(top_level).temperature
+        # TRL keeps a reference only if it is told of a beta, and would delete the checkpoints that end a stage.
+        args.beta = max(stage.over(top_level).beta for stage in schedule.stages)
+        self.save_total_limit, args.save_total_limit = args.save_total_limit, None
+        with pictures_right_in_vllm(), fused_heads() as self.fused_heads:
             super().__init__(args=args, **kwargs)
-        self.ptst_callback = PTSTCallback(schedule, self)
+        self.checkpoint_folders = [args.output_dir]
+        self.ptst_callback = PTSTCallback(schedule, self, top_level)
         self.add_callback(self.ptst_callback)
 
     def _check(self, args: GRPOConfig, constant: str, dataset: Any, processing_class: Any) -> None:
@@ -87,6 +103,7 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
             constant=constant,
         )
         self.schedule.check_lengths(args.loss_type, args.generation_kwargs)
+        self.schedule.check_stages(vars(args))
         if args.ignore_data_skip:
             raise UserError(
                 f"{source}: ignore_data_skip: true would train a resumed run on its first stage's batches again; "
@@ -124,7 +141,7 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
         if not self.model.training:
-            with self._evaluation_length():
+            with self._evaluation_generation():
                 return super()._generate_and_score_completions(inputs)
         stage_index = self.schedule.stage_index(self.state.global_step)
         stage = self.schedule.stages[stage_index]
@@ -140,13 +157,13 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
             return super()._generate_and_score_completions(self._read_rows(numbers))
 
     @contextmanager
-    def _evaluation_length(self):
-        length = self.max_completion_length
-        set_max_completion_length(self, self.eval_max_completion_length)
+    def _evaluation_generation(self):
+        trained_at = self.max_completion_length, self.temperature
+        set_generation(self, self.eval_max_completion_length, self.eval_temperature)
         try:
             yield
         finally:
-            set_max_completion_length(self, length)
+            set_generation(self, *trained_at)
 
     def _check_groups(self, numbers: list[int], group: int) -> None:
         gathered = self.accelerator.gather(torch.tensor(numbers, device=self.accelerator.device)).view(-1, group)
@@ -160,9 +177,41 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         rows = {number: self.train_dataset[number] for number in dict.fromkeys(numbers)}
         return [dict(rows[number]) for number in numbers]
 
+    def create_scheduler(self, num_training_steps: int, optimizer: Any = None) -> Any:
+        if self.lr_scheduler is None and self.schedule.rate_segments() != [(0, num_training_steps, None)]:
+            self.lr_scheduler = staged_rates(self.args, self.schedule, optimizer or self.optimizer)
+        return super().create_scheduler(num_training_steps, optimizer)
+
+    def renew_reference(self, step: int) -> None:
+        """Measure KL against the policy as it was at a step that ended a stage."""
+        folders = [Path(folder) / f"{PREFIX_CHECKPOINT_DIR}-{step}" for folder in self.checkpoint_folders]
+        checkpoint = next((str(folder) for folder in folders if folder.is_dir()), None)
+        if checkpoint is None:
+            raise UserError(
+                f"{self.schedule.source}: reset_reference: {folders[0]} is not there, and its weights are the KL "
+                f"reference from step {step} on; put the folder back, or start the run again in another output_dir"
+            )
+        policy = self.accelerator.unwrap_model(self.model)
+        if is_peft_model(policy):
+            if REFERENCE in policy.peft_config:
+                policy.delete_adapter(REFERENCE)
+            policy.load_adapter(checkpoint, REFERENCE, is_trainable=False)
+            self.model.train()  # peft puts a model into evaluation mode when it loads a frozen adapter.
+        else:
+            self._load_from_checkpoint(checkpoint, self.accelerator.unwrap_model(self.ref_model))
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        if self.args.should_save:
+            best = self.state.best_model_checkpoint
+            drop_old_checkpoints(self._get_output_dir(trial), self.save_total_limit, keep=(MARK,), best=best)
+
     def _save(self, output_dir: str | None = None, state_dict: dict | None = None) -> None:
         super()._save(output_dir, state_dict)
-        self.ptst_callback.mark(output_dir or self.args.output_dir, self.state.global_step)
+        folder = Path(output_dir or self.args.output_dir)
+        # A resumed Trainer that finds one adapter in a folder of its own loads only that one.
+        shutil.rmtree(folder / REFERENCE, ignore_errors=True)
+        self.ptst_callback.mark(folder, self.state.global_step)
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         super()._save_optimizer_and_scheduler(output_dir)
@@ -173,6 +222,8 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
+        if checkpoint is not None:
+            self.checkpoint_folders.append(Path(checkpoint).parent)
         # TRL counts from 0 after a resume, which shifts every later generation against the schedule.
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         if checkpoint is None or not self._completions_file(checkpoint).is_file():
