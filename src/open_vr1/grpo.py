@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.ptst.guardrails import GuardrailCallback
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
@@ -65,6 +66,16 @@ def main(argv: Sequence[str] | None = None) -> None:
         peft_config=get_peft_config(recipe.model),
     )
     trainer.recipe = recipe
+    if recipe.args.guardrails != "off":
+        trainer.add_callback(
+            GuardrailCallback(
+                stop=recipe.args.guardrails == "stop",
+                steps=recipe.args.guardrail_steps,
+                limits=recipe.args.guardrail_limits,
+                source=str(recipe.path),
+                staged=bool(recipe.args.ptst_stages),
+            )
+        )
     train_to_the_end(trainer, recipe, processor, checkpoint)
 
 

@@ -1,4 +1,4 @@
-"""One line that says where a training run is: step, stage, length limit, reward, time left."""
+"""One line that says where a training run is: step, stage, length limit, reward, time left; and lines beside it."""
 
 import sys
 import time
@@ -15,6 +15,13 @@ SHOWN = (
     ("loss", "loss {:.3f}"),
     ("eval_loss", "validation loss {:.3f}"),
 )
+
+CLEAR = "\r\x1b[2K"
+
+
+def say(text: str) -> None:
+    """A line of its own on standard output, also where a progress line stands."""
+    print(f"{CLEAR if sys.stdout.isatty() else ''}{text}", flush=True)
 
 
 class ProgressLine(TrainerCallback):
@@ -72,7 +79,7 @@ class ProgressLine(TrainerCallback):
 
     def _write(self, line: str) -> None:
         if self.stream.isatty():
-            self.stream.write(f"\r\x1b[2K{line}")
+            self.stream.write(f"{CLEAR}{line}")
         else:
             self.stream.write(f"{line}\n")
         self.stream.flush()

@@ -276,6 +276,8 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
         _check_engine_length(file, args)
+        _check_guardrails(file, args)
+    _check_liger(file)
     if args.task == "sft" and file.values.get("max_length") is not None:
         message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
         raise file.error("max_length", f"{file.values['max_length']} {message}")
@@ -305,6 +307,33 @@ def _check_engine_length(file: RecipeFile, args: GRPOArguments) -> None:
             "vllm_max_model_length",
             f"{length} does not hold {needed}; write {completion + (args.max_prompt_length or 1)} or more",
         )
+
+
+def _check_guardrails(file: RecipeFile, args: GRPOArguments) -> None:
+    from open_vr1.ptst.guardrails import GUARDRAILS
+
+    if args.guardrail_steps < 1:
+        raise file.error("guardrail_steps", f"{args.guardrail_steps} steps show nothing; write 1 or more")
+    for name, limit in args.guardrail_limits.items():
+        if name not in GUARDRAILS:
+            known = ", ".join(GUARDRAILS)
+            raise file.error(
+                ("guardrail_limits", name), f"no guardrail; the nearest is {nearest(name, GUARDRAILS)} of {known}"
+            )
+        if not 0 <= limit <= 1:
+            raise file.error(("guardrail_limits", name), f"{limit} is no share; write a number between 0 and 1")
+
+
+def _check_liger(file: RecipeFile) -> None:
+    import torch
+
+    if file.values.get("use_liger_kernel") and (file.values.get("use_cpu") or not torch.cuda.is_available()):
+        message = "liger's kernels are written in Triton, which needs a GPU, and there is none; remove the key"
+        if file.values.get("use_cpu"):
+            message = (
+                "liger's kernels are written in Triton, which needs a GPU, and use_cpu is true; remove one of them"
+            )
+        raise file.error("use_liger_kernel", message)
 
 
 def _module_exists(name: str) -> bool:

@@ -122,15 +122,25 @@ class GRPOArguments(RecipeArguments):
         reward_options (`dict[str, dict]`, *optional*):
             Options of a reward by its name.
         ptst_stages (`list[dict]`, *optional*):
-            Stages of the schedule, each with `max_completion_length`, `num_generations` and `steps`.
+            Stages of the schedule, each with `max_completion_length`, `num_generations` and `steps`, and settings of its
+            own: see `open_vr1.ptst.stage`.
         ptst_constant (`str`, *optional*, defaults to `"prompts"`):
             What stays the same per step when the group size changes: `"prompts"` or `"rollouts"`.
+        guardrails (`str`, *optional*, defaults to `"warn"`):
+            What happens at a sign that the run goes wrong: `"warn"`, `"stop"` or `"off"`. See `open_vr1.ptst.guardrails`.
+        guardrail_steps (`int`, *optional*, defaults to `10`):
+            Steps that a sign has to last.
+        guardrail_limits (`dict[str, float]`, *optional*):
+            Limits by the name of the guardrail, where they differ from `open_vr1.ptst.guardrails.GUARDRAILS`.
     """
 
     reward_funcs: list[str] = field(default_factory=list)
     reward_options: dict[str, dict[str, Any]] = field(default_factory=dict)
     ptst_stages: list[dict[str, Any]] | None = None
     ptst_constant: str = field(default="prompts", metadata={"choices": ["prompts", "rollouts"]})
+    guardrails: str = field(default="warn", metadata={"choices": ["warn", "stop", "off"]})
+    guardrail_steps: int = 10
+    guardrail_limits: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

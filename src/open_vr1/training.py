@@ -27,6 +27,9 @@ FINISHED_FILE = "trainer_state.json"
 # Keys that say how a run is watched and kept. They may change while it pauses.
 BESIDE_THE_RUN = {
     "disable_tqdm",
+    "guardrail_limits",
+    "guardrail_steps",
+    "guardrails",
     "log_completions",
     "logging_steps",
     "num_completions_to_print",

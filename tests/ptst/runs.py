@@ -33,6 +33,7 @@ class RecordingTrainer(PTSTTrainer):
     def __init__(self, **kwargs: Any):
         super().__init__(**kwargs)
         self.generations, self.micro_batches = [], []
+        self.worth = lambda ids: float(sum(ids) % 17)
 
     def _generate_and_score_completions(self, inputs: list[Any]) -> dict[str, Any]:
         output = super()._generate_and_score_completions(inputs)
@@ -45,7 +46,7 @@ class RecordingTrainer(PTSTTrainer):
         return super()._compute_loss(model, inputs)
 
     def reward(self, completion_ids: list[list[int]], solution: list[str], **kwargs: Any) -> list[float]:
-        rewards = [float(sum(ids) % 17) for ids in completion_ids]
+        rewards = [self.worth(ids) for ids in completion_ids]
         self.generations.append(
             {
                 "step": self.state.global_step,

@@ -13,10 +13,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import GRPOTrainer
 
+from open_vr1.progress import say
 from open_vr1.ptst.schedule import Schedule
 from open_vr1.ptst.stage import Stage
 
@@ -125,4 +125,4 @@ class PTSTCallback(TrainerCallback):
         stage = self.schedule.stages[index]
         said = ", ".join(f"{key} {value}" for key, value in stage.written().items() if key != "steps")
         span = f"from step {step} to {self.schedule.boundaries[index]}"
-        tqdm.write(f"PTST stage {index + 1}/{len(self.schedule.stages)} {span}: {said}")
+        say(f"PTST stage {index + 1}/{len(self.schedule.stages)} {span}: {said}")

@@ -39,6 +39,7 @@ from open_vr1.ptst.schedule import Schedule
 from open_vr1.ptst.temperature import fused_heads
 from open_vr1.ptst.vllm import pictures_right_in_vllm
 from open_vr1.resume import ResumableTrainer, drop_old_checkpoints
+from open_vr1.rewards.answers import answer_share
 
 # The adapter that TRL compares with, where there is one by this name.
 REFERENCE = "ref"
@@ -155,6 +156,15 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         self._check_groups(numbers, stage.num_generations)
         with pictures_processed_once(self.processing_class):
             return super()._generate_and_score_completions(self._read_rows(numbers))
+
+    def _calculate_rewards(
+        self, inputs: list[Any], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
+    ) -> torch.Tensor:
+        shares = [answer_share(completion[-1]["content"]) for completion in completions]
+        gathered = self.accelerator.gather(torch.tensor(shares, device=self.accelerator.device))
+        mode = "train" if self.model.training else "eval"
+        self._metrics[mode]["completions/answer_share"].append(gathered.mean().item())
+        return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
 
     @contextmanager
     def _evaluation_generation(self):

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
 
 _THINK_TAG = re.compile(f"{THINK_OPEN}|{THINK_CLOSE}")
+_TAG = re.compile(f"{THINK_OPEN}|{THINK_CLOSE}|{ANSWER_OPEN}|{ANSWER_CLOSE}")
 _BOX_TOKEN = re.compile(r"\\(?:boxed|fbox)\s*\{|\\[{}]|[{}]")
 _FINAL_ANSWER = re.compile(
     re.escape(FINAL_ANSWER.rstrip(":")) + r"\s*(?::|\bis\b:?)\s*(?:The final answer is:?\s*)?", re.IGNORECASE
@@ -58,6 +59,13 @@ def outside_thinking(completion: str) -> tuple[str, bool]:
     if not thinking:
         outside.append(completion[position:])
     return "\n".join(outside), thinking
+
+
+def answer_share(completion: str) -> float:
+    """The part of what a completion says, tags apart, that stands outside its thinking: 1 where it does not think."""
+    outside, _ = outside_thinking(completion)
+    everything, answer = (sum(map(len, _TAG.sub(" ", text).split())) for text in (completion, outside))
+    return answer / everything if everything else 0.0
 
 
 def answer_blocks(outside: str) -> tuple[list[str], bool]:
