@@ -4,7 +4,9 @@ import re
 from types import SimpleNamespace
 
 import pytest
-from transformers import AutoProcessor
+import torch
+from peft import LoraConfig
+from transformers import AutoModelForImageTextToText, AutoProcessor
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 
@@ -19,6 +21,9 @@ STAGES = [
     {"max_completion_length": 3, "num_generations": 4, "steps": 4},
     {"max_completion_length": 6, "num_generations": 2, "steps": 4},
 ]
+
+
+LORA = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "qkv", "mlp.2"])  # in text, tower and merger
 
 
 class StandIn:
@@ -114,7 +119,8 @@ class Client(StandIn):
         return {"model_config": {"logprobs_mode": "processed_logprobs", "max_model_len": self.context}}
 
     def update_named_params(self, metadata, named_params):
-        self.load_weights(named_params)
+        """Reads them when it has got them all, as vLLM does that packs them into a gigabyte."""
+        self.load_weights(list(named_params))
 
     def reset_prefix_cache(self):
         pass
@@ -266,3 +272,73 @@ def test_an_engine_too_short_for_the_last_stage_is_refused_with_the_length_it_ne
     with pytest.raises(UserError, match=r"vllm_max_model_length: 200 does not hold 96 .* 128 .*; write 224 or more"):
         read_recipe(recipe, "grpo", ["--use_vllm", "true", "--vllm_max_model_length", "200"])
     assert read_recipe(recipe, "grpo", ["--use_vllm", "true", "--vllm_max_model_length", "224"])
+
+
+class Synced:
+    """At each weight sync: what vLLM holds after it, and the adapters at the time."""
+
+    def __init__(self, monkeypatch, engine):
+        self.weights, self.adapters = [], []
+        sync = vllm.PictureGeneration.sync_weights
+
+        def sync_and_note(generation):
+            sync(generation)
+            self.weights.append(dict(engine.made.weights))
+            self.adapters.append(
+                {name: param.clone() for name, param in generation.model.named_parameters() if ".lora_" in name}
+            )
+
+        monkeypatch.setattr(vllm.PictureGeneration, "sync_weights", sync_and_note)
+
+
+def merged(base, adapters, scale):
+    """The weights that adapters make of the base model's, by LoRA's formula."""
+    weights = dict(base)
+    for name, down in adapters.items():
+        if ".lora_A." in name:
+            up = adapters[name.replace(".lora_A.", ".lora_B.")]
+            target = without_adapters(name.replace(".lora_A.default", ""))
+            weights[target] = base[target] + scale * up @ down
+    return weights
+
+
+def without_adapters(name):
+    return name.removeprefix("base_model.model.").replace(".base_layer", "")
+
+
+@pytest.fixture
+def base(tiny):
+    model = AutoModelForImageTextToText.from_pretrained(tiny)
+    return {name: param.detach().clone() for name, param in model.named_parameters()}
+
+
+@pytest.mark.parametrize(("mode", "engine"), [("colocate", Engine), ("server", Client)])
+def test_vllm_gets_merged_adapters_at_every_sync_and_the_base_model_stays(make, base, monkeypatch, mode, engine):
+    synced = Synced(monkeypatch, engine)
+    trainer = make(mode, learning_rate=0.02, trainer_kwargs={"peft_config": LORA})
+    trainer.train()
+
+    assert len(synced.weights) == 8
+    for weights, adapters in zip(synced.weights, synced.adapters, strict=True):
+        torch.testing.assert_close(weights, merged(base, adapters, scale=2.0), rtol=1e-5, atol=1e-6)
+    first, last = synced.adapters[0], synced.adapters[-1]
+    assert len(first) == 8 and not any(torch.equal(first[name], last[name]) for name in first)
+    moved = [name for name in base if not torch.allclose(synced.weights[-1][name], base[name])]
+    assert len(moved) == 4
+
+    ours = {without_adapters(name): param for name, param in trainer.model.named_parameters()}
+    assert all(torch.equal(ours[name], param) for name, param in base.items())
+
+
+def test_trls_own_merging_would_leave_the_base_model_changed(make, base, monkeypatch):
+    monkeypatch.setattr(vllm.PictureGeneration, "_iter_named_params", VLLMGeneration._iter_named_params)
+    trainer = make("colocate", learning_rate=0.02, trainer_kwargs={"peft_config": LORA})
+    trainer.train()
+    ours = {without_adapters(name): param for name, param in trainer.model.named_parameters()}
+    assert not all(torch.equal(ours[name], param) for name, param in base.items())
+
+
+def test_trls_own_merging_would_send_a_server_weights_without_adapters(make, base, monkeypatch):
+    monkeypatch.setattr(vllm.PictureGeneration, "_iter_named_params", VLLMGeneration._iter_named_params)
+    make("server", learning_rate=0.02, trainer_kwargs={"peft_config": LORA}).train()
+    torch.testing.assert_close(Client.made.weights, base, rtol=1e-5, atol=1e-6)

@@ -12,6 +12,7 @@ vLLM with pictures, mended where TRL 1.16 with vLLM 0.31 trains on the wrong thi
   which would end it.
 - A context too short for prompt and completion cuts completions off without a word. Here it stops the run at its first
   generation, also when only a later stage needs more.
+- Adapters are merged into the weights for vLLM: see `adapters.py`.
 
 And a guard: the prompt that vLLM generated from must be the trainer's, token for token, at every generation.
 `PTSTTrainer` uses this by itself:
@@ -26,12 +27,14 @@ from functools import partial
 from itertools import groupby
 from typing import Any
 
-from accelerate.utils import broadcast_object_list
+import torch
+from accelerate.utils import broadcast_object_list, is_peft_model
 from trl.generation import vllm_generation
 from trl.generation.vllm_generation import VLLMGeneration
 from trl.trainer import grpo_trainer
 
 from open_vr1.errors import UserError
+from open_vr1.ptst.adapters import can_be_copied, merged_weights
 
 NEVER = -100.0
 
@@ -95,6 +98,14 @@ class PictureGeneration(VLLMGeneration):
                     f"--mm-processor-kwargs '{json.dumps(arguments['mm_processor_kwargs'])}'"
                 )
         return placed
+
+    def _iter_named_params(self) -> Iterator[tuple[str, torch.Tensor]]:
+        if not is_peft_model(self.model) or self._dist.is_fsdp or not can_be_copied(self.model):
+            yield from super()._iter_named_params()
+            return
+        with self._dist.gather_params(list(self.model.parameters())):
+            for name, weight in merged_weights(self.model):
+                yield self._fix_param_name_to_vllm(name), weight
 
     def sync_weights(self) -> None:
         super().sync_weights()
