@@ -5,8 +5,8 @@ TRL 1.16 merges all adapters into the weights, hands these out and takes the ada
 
 - The weights come back a rounding off, at every sync. In bfloat16 that adds up (trl#6688), and the adapters that are saved
   no longer fit the base model that they will be loaded on.
-- vLLM packs what goes to a server into gigabytes, the last of them after the adapters are out again: that gigabyte, or a
-  smaller model as a whole, is sent without them.
+- vLLM packs what goes to a server by the gigabyte, and the last pack after the adapters are out again: that one, which of
+  a small model is all there is, is sent without them.
 
 Here each weight is merged into a copy, and comes back bit for bit.
 """

@@ -14,7 +14,8 @@ vLLM with pictures, mended where TRL 1.16 with vLLM 0.31 trains on the wrong thi
   generation, also when only a later stage needs more.
 - Adapters are merged into the weights for vLLM: see `adapters.py`.
 
-And a guard: the prompt that vLLM generated from must be the trainer's, token for token, at every generation.
+And a guard: the prompt that vLLM generated from must be the trainer's, token for token, at every generation. Of a server
+TRL hands back the prompts with pictures that it sent; there the size of each picture is compared.
 `PTSTTrainer` uses this by itself:
 
     python -m open_vr1.grpo --config recipes/vr1_tiny/ptst.yaml --use_vllm true
