@@ -56,7 +56,7 @@ test-newest: .venv-newest/.installed ## the test suite on the newest transformer
 	.venv-newest/bin/python -m pytest $(ARGS)
 
 test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
-	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py -s $(ARGS)
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py -s $(ARGS)
 
 quality: $(READY) ## check lint and format
 	$(VENV)/bin/ruff check $(CODE)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForImageTextToText, AutoProcessor, TrainerCallback
+from transformers import AutoModelForImageTextToText, TrainerCallback
 from trl import GRPOConfig
 
+from open_vr1.data_sources import load_processor
 from open_vr1.ptst.schedule import Schedule
 from open_vr1.ptst.trainer import PTSTTrainer
 from open_vr1.training import leave_together
@@ -73,13 +74,14 @@ def make_trainer(
     stages: list[dict],
     num_rows: int = 5,
     pictures: int = 1,
+    pixels: tuple[int, int] | None = None,
     constant: str = "prompts",
     callbacks: list | None = None,
     trainer_kwargs: dict | None = None,
     **config: Any,
 ) -> RecordingTrainer:
     schedule = Schedule.from_recipe(stages)
-    processor = AutoProcessor.from_pretrained(model_path, padding_side="left")
+    processor = load_processor(str(model_path), *(pixels or ()))
     never_end = [processor.tokenizer.eos_token_id, processor.image_token_id]
     defaults = {
         "learning_rate": 1e-3,
