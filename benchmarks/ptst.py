@@ -4,8 +4,9 @@
 
 First, three stages as one `python -m open_vr1.grpo` and as three of them, each going on from the model of the one before, on
 the same prompts in the same order; a process's start counts, as it does for who chains runs. Then one stage of `PTSTTrainer`
-and of TRL's `GRPOTrainer` on the same rows in turn, and the share of the time that goes into processing pictures: 448 x 448
-pixels, which a tiny model answers in tens of milliseconds. The last line is one JSON object.
+and of TRL's `GRPOTrainer` on the same rows in turn, the share of the time that goes into processing pictures (448 x 448
+pixels, which a tiny model answers in tens of milliseconds), and what of the pictures is kept until it is trained on. The
+last line is one JSON object.
 """
 
 import argparse
@@ -108,24 +109,26 @@ def timed_run(path: Path) -> float:
 
 def compare_with_trl(folder: Path, steps: int, repeats: int) -> dict[str, float]:
     train(folder, "ours", 1)  # what is loaded lazily is loaded
-    best: dict[str, tuple[float, float]] = {}
+    best: dict[str, tuple[float, float, int]] = {}
     for repeat in range(repeats):
         for side in ("ours", "trl"):
             measured = train(folder, side, steps)
             best[side] = min(best.get(side, measured), measured)
         print(f"run {repeat}: ours {best['ours'][0]:.1f} s, TRL {best['trl'][0]:.1f} s at best", flush=True)
-    (ours, our_pictures), (theirs, their_pictures) = best["ours"], best["trl"]
+    (ours, our_pictures, our_bytes), (theirs, their_pictures, their_bytes) = best["ours"], best["trl"]
     return {
         "ours_s": round(ours, 2),
         "trl_s": round(theirs, 2),
         "speedup_vs_trl": round(theirs / ours, 2),
         "picture_share_ours": round(our_pictures / ours, 3),
         "picture_share_trl": round(their_pictures / theirs, 3),
+        "kept_patches_mb_ours": round(our_bytes / 1e6, 1),
+        "kept_patches_mb_trl": round(their_bytes / 1e6, 1),
     }
 
 
-def train(folder: Path, side: str, steps: int) -> tuple[float, float]:
-    """Seconds of a run, and those of them that went into processing pictures."""
+def train(folder: Path, side: str, steps: int) -> tuple[float, float, int]:
+    """Seconds of a run, those of them that went into processing pictures, and the bytes of patches it keeps."""
     from transformers import AutoModelForImageTextToText, AutoProcessor, Qwen2VLImageProcessor
     from trl import GRPOConfig, GRPOTrainer
 
@@ -174,7 +177,14 @@ def train(folder: Path, side: str, steps: int) -> tuple[float, float]:
         trainer.train()
     finally:
         Qwen2VLImageProcessor.__call__ = process
-    return time.monotonic() - started, spent[0]
+    return time.monotonic() - started, spent[0], kept_bytes(trainer)
+
+
+def kept_bytes(trainer: Any) -> int:
+    """Patches of pictures that wait for their micro-batch: on the device in TRL's trainer, off it in ours."""
+    waiting = [batch["pixel_values"] for batch in trainer._buffered_inputs if "pixel_values" in batch]
+    shelf = getattr(trainer, "shelf", None)
+    return sum(patches.nbytes for patches in [*waiting, *(shelf.patches.values() if shelf else ())])
 
 
 def large_pictures(count: int) -> Any:

@@ -46,3 +46,15 @@ def test_training_processes_each_picture_once_per_prompt(tiny, tmp_path, monkeyp
     calls = counted(monkeypatch)
     trainer.train()
     assert calls == [4, 4], "two prompts with two pictures each, in each of two generations"
+
+
+def test_a_generation_batch_keeps_each_picture_once(tiny, tmp_path):
+    stages = [{"max_completion_length": 3, "num_generations": 4, "steps": 2}]
+    batch = {"per_device_train_batch_size": 4, "gradient_accumulation_steps": 2}
+    trainer = make_trainer(tiny, tmp_path, stages, pictures=2, **batch)
+    trainer.train()
+    patches_of_a_picture = (56 // 14) ** 2
+    assert sum(map(len, trainer.shelf.patches.values())) == 2 * 2 * patches_of_a_picture, "two prompts of two pictures"
+    assert not any("pixel_values" in micro_batch for micro_batch in trainer._buffered_inputs)
+    micro_batch = trainer.shelf.restore(trainer._buffered_inputs[0], torch.device("cpu"))
+    assert len(micro_batch["pixel_values"]) == micro_batch["image_grid_thw"].prod(-1).sum()

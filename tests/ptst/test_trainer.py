@@ -126,14 +126,17 @@ def test_a_run_resumed_from_any_step_trains_on_as_if_it_had_never_stopped(tiny, 
             assert torch.equal(weight, weights[name]), f"{name} after a resume from step {step}"
 
 
-def test_one_stage_trains_exactly_what_trls_trainer_trains(tiny, tmp_path):
-    stages = [{"max_completion_length": 5, "num_generations": 2, "steps": 3}]
-    ours = make_trainer(tiny, tmp_path, stages, num_rows=6, per_device_train_batch_size=4)
+@pytest.mark.parametrize(
+    "cycle", [{}, {"gradient_accumulation_steps": 2, "num_iterations": 2}], ids=["one_batch", "micro_batches"]
+)
+def test_one_stage_trains_exactly_what_trls_trainer_trains(tiny, tmp_path, cycle):
+    stages = [{"max_completion_length": 5, "num_generations": 2, "steps": 4}]
+    ours = make_trainer(tiny, tmp_path, stages, num_rows=8, per_device_train_batch_size=4, **cycle)
     ours.train()
     theirs = GRPOTrainer(
         model=AutoModelForImageTextToText.from_pretrained(tiny),
         args=ours.args,
-        train_dataset=build_rows(6),
+        train_dataset=build_rows(8),
         processing_class=AutoProcessor.from_pretrained(tiny, padding_side="left"),
         reward_funcs=[lambda completion_ids, **kwargs: [float(sum(ids) % 17) for ids in completion_ids]],
     )

@@ -1,9 +1,13 @@
 """
-Each picture of a generation batch processed once.
+Each picture of a generation batch processed once and kept once.
 
 TRL hands the processor every row of a generation batch, and does so twice: once for generation and once for training. A
 group of 16 completions thus has its picture resized and cut into patches 32 times. Within `pictures_processed_once` it
 happens once; the rows get copies of the outcome.
+
+TRL then keeps those copies on the device until the last micro-batch of the generation batch is trained on: 18 MB for each
+completion to a picture of a megapixel. `PictureShelf` keeps one copy of each picture off the device, and a micro-batch gets
+its own when its turn comes.
 """
 
 from collections.abc import Iterator
@@ -55,3 +59,41 @@ def pictures_processed_once(processor: Any) -> Iterator[None]:
         yield
     finally:
         processor.image_processor = image_processor
+
+
+class PictureShelf:
+    """
+    The patches of a generation batch's pictures, by row of the dataset.
+
+    Micro-batches name their rows in `row_numbers`. Models without patches in a grid keep TRL's way.
+    """
+
+    def __init__(self):
+        self.patches: dict[int, torch.Tensor] = {}
+
+    def store(self, micro_batches: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """The micro-batches of a generation batch without their patches, which take the place of the last one's."""
+        if any("pixel_values" in batch and "image_grid_thw" not in batch for batch in micro_batches):
+            return micro_batches
+        self.patches = {}
+        for batch in micro_batches:
+            for row, patches in _patches_of_rows(batch):
+                if row not in self.patches:
+                    self.patches[row] = patches.to("cpu", copy=True)
+        return [{key: value for key, value in batch.items() if key != "pixel_values"} for batch in micro_batches]
+
+    def restore(self, batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
+        """A stored micro-batch with its patches, on the device."""
+        if "pixel_values" in batch or "image_grid_thw" not in batch:
+            return batch
+        patches = [self.patches[row] for row in batch["row_numbers"].tolist() if row in self.patches]
+        return {**batch, "pixel_values": torch.cat(patches).to(device)}
+
+
+def _patches_of_rows(batch: dict[str, Any]) -> Iterator[tuple[int, torch.Tensor]]:
+    if "pixel_values" not in batch:
+        return
+    of_pictures = iter(batch["pixel_values"].split(batch["image_grid_thw"].prod(-1).tolist()))
+    for row, pictures in zip(batch["row_numbers"].tolist(), batch["num_images"], strict=True):
+        if pictures:
+            yield row, torch.cat([next(of_pictures) for _ in range(pictures)])

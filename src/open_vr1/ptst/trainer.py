@@ -6,7 +6,8 @@ learning-rate schedule and the KL reference go on through a switch, unless a sta
 trainer in five more ways:
 
 - The data loader carries row numbers, and rows are read when a generation needs them: a picture is decoded once per
-  prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too.
+  prompt and process, where TRL decodes it for every completion and every micro-batch. It is processed once, too, and kept
+  once, off the device.
 - Evaluation has a length limit and a temperature of its own, whatever stage it falls into.
 - Checkpoints that end a stage are kept; `save_total_limit` counts the others.
 - A checkpoint inside a generation cycle holds the completions that are still to be trained on, so that a resumed run goes
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import is_peft_model
+from accelerate.utils import is_peft_model, send_to_device
 from datasets import Dataset
 from torch.utils.data import DataLoader
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
@@ -32,7 +33,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from open_vr1.errors import UserError
 from open_vr1.ptst.callback import MARK, PTSTCallback, set_generation
-from open_vr1.ptst.pictures import pictures_processed_once
+from open_vr1.ptst.pictures import PictureShelf, pictures_processed_once
 from open_vr1.ptst.rates import staged_rates
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
@@ -86,6 +87,7 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         with pictures_right_in_vllm(), fused_heads() as self.fused_heads:
             super().__init__(args=args, **kwargs)
         self.checkpoint_folders = [args.output_dir]
+        self.shelf = PictureShelf()
         self.ptst_callback = PTSTCallback(schedule, self, top_level)
         self.add_callback(self.ptst_callback)
 
@@ -155,7 +157,17 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         numbers = inputs[: self.geometry.kept_rows(self.schedule, stage_index)]
         self._check_groups(numbers, stage.num_generations)
         with pictures_processed_once(self.processing_class):
-            return super()._generate_and_score_completions(self._read_rows(numbers))
+            output = super()._generate_and_score_completions(self._read_rows(numbers))
+        return {**output, "row_numbers": torch.tensor(numbers)}
+
+    def _prepare_inputs(self, generation_batch: Any) -> dict[str, Any]:
+        inputs = super()._prepare_inputs(generation_batch)
+        if not self.model.training:
+            return inputs
+        if "pixel_values" in inputs:  # Just generated.
+            self._buffered_inputs = self.shelf.store(self._buffered_inputs)
+            return inputs
+        return self.shelf.restore(inputs, self.accelerator.device)
 
     def _calculate_rewards(
         self, inputs: list[Any], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
@@ -228,7 +240,8 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         if self._step % self.geometry.cycle:
             file = self._completions_file(output_dir)
             file.parent.mkdir(parents=True, exist_ok=True)
-            torch.save({"geometry": asdict(self.geometry), "micro_batches": self._buffered_inputs}, file)
+            saved = {"micro_batches": self._buffered_inputs, "pictures": self.shelf.patches}
+            torch.save({"geometry": asdict(self.geometry), **saved}, file)
 
     def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
         super()._load_optimizer_and_scheduler(checkpoint)
@@ -238,10 +251,11 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         self._step = self.state.global_step * self.args.gradient_accumulation_steps
         if checkpoint is None or not self._completions_file(checkpoint).is_file():
             return
-        saved = torch.load(self._completions_file(checkpoint), map_location=self.accelerator.device, weights_only=True)
+        saved = torch.load(self._completions_file(checkpoint), map_location="cpu", weights_only=True)
         # On another number of processes they would be cut differently: then every process generates them anew.
         if saved["geometry"] == asdict(self.geometry):
-            self._buffered_inputs = saved["micro_batches"]
+            self._buffered_inputs = send_to_device(saved["micro_batches"], self.accelerator.device)
+            self.shelf.patches = saved["pictures"]
 
     def _completions_file(self, checkpoint: str) -> Path:
         return Path(checkpoint) / f"completions_{self.accelerator.process_index}.pt"

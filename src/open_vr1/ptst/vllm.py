@@ -48,9 +48,8 @@ class PictureGeneration(VLLMGeneration):
             kwargs.get("generation_kwargs") or {}, kwargs["processing_class"]
         )
         super().__init__(**kwargs)
-        self.longest_completion = (
-            self.max_completion_length
-        )  # TRL is given the last stage's, and changes it after this.
+        # The longest stage's: TRL is made with it, and the stages change it afterwards.
+        self.longest_completion = self.max_completion_length
         self.context_length = self._context_length()
 
     def _init_vllm(self) -> None:
