@@ -1,13 +1,13 @@
 """
-Each picture of a generation batch processed once and kept once.
+Each picture of a generation batch processed once and kept once, off the device.
 
 TRL hands the processor every row of a generation batch, and does so twice: once for generation and once for training. A
 group of 16 completions thus has its picture resized and cut into patches 32 times. Within `pictures_processed_once` it
 happens once; the rows get copies of the outcome.
 
-TRL then keeps those copies on the device until the last micro-batch of the generation batch is trained on: 18 MB for each
-completion to a picture of a megapixel. `PictureShelf` keeps one copy of each picture off the device, and a micro-batch gets
-its own when its turn comes.
+TRL then sends those copies to the device, and keeps them there until the last micro-batch of the generation batch is trained
+on: 24 MB for each completion to a picture of a megapixel. Here they stay where they are, the model sends for what it is
+called with, and `PictureShelf` keeps one copy of each picture for the micro-batches that wait.
 """
 
 from collections.abc import Iterator
@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate.utils import is_peft_model
+from torch import nn
 from transformers import BatchFeature, ProcessorMixin
 from transformers.image_utils import make_flat_list_of_images
 
@@ -61,6 +63,19 @@ def pictures_processed_once(processor: Any) -> Iterator[None]:
         processor.image_processor = image_processor
 
 
+def send_pictures_on_demand(model: nn.Module, device: torch.device) -> None:
+    """Makes a model take pictures that are not on its device."""
+
+    def send(module: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict[str, Any]]:
+        if torch.is_tensor(kwargs.get("pixel_values")):
+            kwargs = {**kwargs, "pixel_values": kwargs["pixel_values"].to(device)}
+        return args, kwargs
+
+    model.register_forward_pre_hook(send, with_kwargs=True)
+    if is_peft_model(model):  # Its base model is called without it to generate.
+        model.get_base_model().register_forward_pre_hook(send, with_kwargs=True)
+
+
 class PictureShelf:
     """
     The patches of a generation batch's pictures, by row of the dataset.
@@ -82,12 +97,12 @@ class PictureShelf:
                     self.patches[row] = patches.to("cpu", copy=True)
         return [{key: value for key, value in batch.items() if key != "pixel_values"} for batch in micro_batches]
 
-    def restore(self, batch: dict[str, Any], device: torch.device) -> dict[str, Any]:
-        """A stored micro-batch with its patches, on the device."""
+    def restore(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """A stored micro-batch with its patches."""
         if "pixel_values" in batch or "image_grid_thw" not in batch:
             return batch
         patches = [self.patches[row] for row in batch["row_numbers"].tolist() if row in self.patches]
-        return {**batch, "pixel_values": torch.cat(patches).to(device)}
+        return {**batch, "pixel_values": torch.cat(patches)}
 
 
 def _patches_of_rows(batch: dict[str, Any]) -> Iterator[tuple[int, torch.Tensor]]:

@@ -18,7 +18,7 @@ trainer in five more ways:
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -33,7 +33,7 @@ from trl import GRPOConfig, GRPOTrainer
 
 from open_vr1.errors import UserError
 from open_vr1.ptst.callback import MARK, PTSTCallback, set_generation
-from open_vr1.ptst.pictures import PictureShelf, pictures_processed_once
+from open_vr1.ptst.pictures import PictureShelf, pictures_processed_once, send_pictures_on_demand
 from open_vr1.ptst.rates import staged_rates
 from open_vr1.ptst.sampler import Geometry, StagedRepeatSampler
 from open_vr1.ptst.schedule import Schedule
@@ -86,6 +86,8 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         self.save_total_limit, args.save_total_limit = args.save_total_limit, None
         with pictures_right_in_vllm(), fused_heads() as self.fused_heads:
             super().__init__(args=args, **kwargs)
+        for model in filter(None, (self.model, self.ref_model)):
+            send_pictures_on_demand(model, self.accelerator.device)
         self.checkpoint_folders = [args.output_dir]
         self.shelf = PictureShelf()
         self.ptst_callback = PTSTCallback(schedule, self, top_level)
@@ -167,7 +169,7 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         if "pixel_values" in inputs:  # Just generated.
             self._buffered_inputs = self.shelf.store(self._buffered_inputs)
             return inputs
-        return self.shelf.restore(inputs, self.accelerator.device)
+        return self.shelf.restore(inputs)
 
     def _calculate_rewards(
         self, inputs: list[Any], prompts: list[Any], completions: list[Any], completion_ids_list: list[list[int]]
@@ -177,6 +179,13 @@ class PTSTTrainer(ResumableTrainer, GRPOTrainer):
         mode = "train" if self.model.training else "eval"
         self._metrics[mode]["completions/answer_share"].append(gathered.mean().item())
         return super()._calculate_rewards(inputs, prompts, completions, completion_ids_list)
+
+    def _prepare_input(self, data: Any) -> Any:
+        # TRL would send the pictures of all completions to the device at once; the model sends for those of a batch.
+        if not isinstance(data, Mapping) or "pixel_values" not in data:
+            return super()._prepare_input(data)
+        others = super()._prepare_input({key: value for key, value in data.items() if key != "pixel_values"})
+        return type(data)({**others, "pixel_values": data["pixel_values"]})
 
     @contextmanager
     def _evaluation_generation(self):
