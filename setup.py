@@ -58,6 +58,7 @@ setup(
     name="open-vr1",
     version=version,
     description="Vision-R1 as Hugging Face recipes: cold start, GRPO under PTST, evaluation and publishing.",
+    url="https://github.com/open-vr1/open-vr1",
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),

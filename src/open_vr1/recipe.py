@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
 from open_vr1.build import run_builds
+from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
 from open_vr1.recipe_file import RecipeFile, read_file
@@ -98,7 +99,9 @@ def recipe_from_command_line(task: str, argv: Sequence[str] | None = None) -> Re
     return read_recipe(words[1], task, words[2:])
 
 
-def read_recipe(path: str | Path, task: str, overrides: Sequence[str] = ()) -> Recipe:
+def read_recipe(
+    path: str | Path, task: str, overrides: Sequence[str] = (), elsewhere: Elsewhere | None = None
+) -> Recipe:
     """
     Read a recipe and check all of it, or raise a `UserError`.
 
@@ -109,6 +112,8 @@ def read_recipe(path: str | Path, task: str, overrides: Sequence[str] = ()) -> R
             The task to run, a key of `TASKS`.
         overrides (`Sequence[str]`, *optional*):
             Words of the command line, like `["--learning_rate", "2e-6"]`.
+        elsewhere (`Elsewhere`, *optional*):
+            The machines that the recipe will run on. This process's own by default.
     """
     file = read_file(path, overrides)
     _check_task(file, task)
@@ -122,16 +127,20 @@ def read_recipe(path: str | Path, task: str, overrides: Sequence[str] = ()) -> R
     if task == "sft":
         filled.setdefault("max_length", None)
     if task == "grpo":
-        filled.update(_stage_values(file, values))
+        filled.update(_stage_values(file, values, elsewhere or _here()))
+    if elsewhere and TASKS[task].trainer_config:
+        filled["use_cpu"] = True  # TrainingArguments would look for the run's GPU on this machine.
     built = {}
     for cls in classes:
         own = {f.name for f in fields(cls) if f.init}
         try:
-            (built[cls],) = TrlParser(cls).parse_dict({key: filled[key] for key in filled if key in own})
+            with many_processes(elsewhere):
+                (built[cls],) = TrlParser(cls).parse_dict({key: filled[key] for key in filled if key in own})
         except Exception as error:
             raise _refusal(file, error) from error
     args, model = built[classes[0]], built[ModelConfig]
     _check_needs(file, args, model)
+    _check_liger(file, elsewhere)
     return Recipe(file.path, values, args, built[classes[1]] if len(classes) == 3 else None, model)
 
 
@@ -211,19 +220,18 @@ def _unknown_key(key: str, task: str, known: Sequence[str]) -> str:
     return f"{message} (recipes for {' and '.join(others)} have {key}, this one is for {task})" if others else message
 
 
-def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
+def _stage_values(file: RecipeFile, values: dict[str, Any], where: Elsewhere) -> dict[str, Any]:
     """What the PTST stages give to TRL's config, once every batch is known to hold whole groups."""
     from trl import GRPOConfig
 
     from open_vr1.ptst.schedule import SET_BY_STAGES, Schedule
     from open_vr1.ptst.stage import Stage
 
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
     source = str(file.path)
     try:
         if values.get("ptst_stages") is not None:
             schedule = Schedule.from_recipe(values["ptst_stages"], source)
-            schedule.check(values, world_size, values.get("ptst_constant", "prompts"), sharded_by())
+            schedule.check(values, where.processes, values.get("ptst_constant", "prompts"), where.sharded_by)
             filled = schedule.trainer_values()
             return {key: filled[key] for key in filled if key not in values}
         group, length = (
@@ -231,10 +239,15 @@ def _stage_values(file: RecipeFile, values: dict[str, Any]) -> dict[str, Any]:
         )
         only_stage = Stage(length, group, steps=ANY_CYCLE)
         batches = {key: value for key, value in values.items() if key not in SET_BY_STAGES}
-        Schedule((only_stage,), source).check({**batches, "save_strategy": "no"}, world_size)
+        Schedule((only_stage,), source).check({**batches, "save_strategy": "no"}, where.processes)
         return {}
     except UserError as error:
         raise _with_line(file, error) from error
+
+
+def _here() -> Elsewhere:
+    """Where this process is, as `accelerate launch` has told it."""
+    return Elsewhere(int(os.environ.get("WORLD_SIZE", "1")), sharded_by())
 
 
 def sharded_by() -> str | None:
@@ -277,7 +290,6 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
         _check_rewards(file, args)
         _check_engine_length(file, args)
         _check_guardrails(file, args)
-    _check_liger(file)
     if args.task == "sft" and file.values.get("max_length") is not None:
         message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
         raise file.error("max_length", f"{file.values['max_length']} {message}")
@@ -324,10 +336,11 @@ def _check_guardrails(file: RecipeFile, args: GRPOArguments) -> None:
             raise file.error(("guardrail_limits", name), f"{limit} is no share; write a number between 0 and 1")
 
 
-def _check_liger(file: RecipeFile) -> None:
+def _check_liger(file: RecipeFile, elsewhere: Elsewhere | None) -> None:
     import torch
 
-    if file.values.get("use_liger_kernel") and (file.values.get("use_cpu") or not torch.cuda.is_available()):
+    has_gpu = elsewhere is not None or torch.cuda.is_available()
+    if file.values.get("use_liger_kernel") and (file.values.get("use_cpu") or not has_gpu):
         message = "liger's kernels are written in Triton, which needs a GPU, and there is none; remove the key"
         if file.values.get("use_cpu"):
             message = (

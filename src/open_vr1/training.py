@@ -24,7 +24,7 @@ from open_vr1.resume import last_checkpoint
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
 RECIPE_FILE = "recipe.json"
 FINISHED_FILE = "trainer_state.json"
-# Keys that say how a run is watched and kept. They may change while it pauses.
+# Keys that say how a run is watched and kept, and where its vLLM server is. They may change while it pauses.
 BESIDE_THE_RUN = {
     "disable_tqdm",
     "guardrail_limits",
@@ -37,6 +37,11 @@ BESIDE_THE_RUN = {
     "report_to",
     "run_name",
     "save_total_limit",
+    "vllm_group_port",
+    "vllm_server_base_url",
+    "vllm_server_host",
+    "vllm_server_port",
+    "vllm_server_timeout",
 }
 LAST_OPERATION = 0.2
 # Where the vision tower and the projector sit in the models of transformers: Qwen's `visual` holds both.
