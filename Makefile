@@ -17,7 +17,7 @@ RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo sft grpo evaluate rewards test test-all test-newest test-vllm quality style
+.PHONY: help install install-gpu demo plan check-recipes sft grpo evaluate rewards test test-all test-newest test-vllm quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -29,6 +29,14 @@ install-gpu: $(READY) ## the same for a CUDA machine: with vLLM, liger-kernel an
 
 demo: $(READY) ## minutes on a CPU: a tiny model learns to look; see outputs/demo/report.html; SEED=1 for another seed
 	$(PYTHON) -m open_vr1.toy.demo --seed $(SEED) $(ARGS)
+
+plan: EXAMPLE = RECIPE=recipes/vr1_7b/ptst.yaml ACCELERATE=zero3 GPU_GIB=80
+plan: need-RECIPE $(READY) ## what a recipe does, needs and lacks: RECIPE=recipes/vr1_7b/ptst.yaml ACCELERATE=zero3 GPU_GIB=80 JSON=1 OFFLINE=1
+	$(PYTHON) -m open_vr1.plan --config $(RECIPE) $(if $(ACCELERATE),--accelerate $(ACCELERATE)) \
+		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(GPU_GIB),--gpu_gib $(GPU_GIB)) $(if $(JSON),--json) $(ARGS)
+
+check-recipes: $(READY) ## everything that is wrong with any recipe folder, as CI sees it; offline
+	$(PYTHON) -m open_vr1.check_recipes $(ARGS)
 
 sft: EXAMPLE = RECIPE=recipes/vr1_tiny/sft.yaml
 sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 1e-4" ACCELERATE=zero2

@@ -62,7 +62,7 @@ setup(
     license="Apache-2.0",
     package_dir={"": "src"},
     packages=find_packages("src"),
-    package_data={"open_vr1": [f"**/*.{suffix}" for suffix in ("jinja", "html", "css", "js", "yaml", "txt")]},
+    package_data={"open_vr1": [f"**/*.{suffix}" for suffix in ("jinja", "html", "css", "js", "yaml", "json", "txt")]},
     python_requires=">=3.11",
     install_requires=base,
     extras_require=extras,

@@ -29,7 +29,7 @@ def open_source(entry: DatasetEntry, where: str) -> tuple[Dataset, Path]:
     path = Path(entry["path"]).expanduser()
     if not path.exists():
         if looks_local(entry["path"]):
-            raise UserError(f"{where}: there is no such file or folder; {_how_to_make(path) or 'check the path'}")
+            raise UserError(f"{where}: there is no such file or folder; {how_to_make(path) or 'check the path'}")
         return _from_hub(entry, where), Path()
     try:
         return _from_file(entry, path, where) if path.is_file() else _from_folder(entry, path, where)
@@ -111,11 +111,11 @@ def check_model(name: str) -> None:
     path = Path(name).expanduser()
     if path.is_dir():
         if not any(path.glob("*config.json")):
-            hint = _how_to_make(path) or "write the folder of a checkpoint"
+            hint = how_to_make(path) or "write the folder of a checkpoint"
             raise UserError(f"model_name_or_path: {name}: there is no checkpoint in this folder; {hint}")
     elif looks_local(name):
         raise UserError(
-            f"model_name_or_path: {name}: there is no such folder; {_how_to_make(path) or 'check the path'}"
+            f"model_name_or_path: {name}: there is no such folder; {how_to_make(path) or 'check the path'}"
         )
 
 
@@ -163,7 +163,7 @@ def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, 
     image_processor.size = type(image_processor.size)(shortest_edge=budget[0], longest_edge=budget[1])
 
 
-def _how_to_make(path: Path) -> str | None:
+def how_to_make(path: Path) -> str | None:
     """The command of the training recipe that writes a path."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:

@@ -1,4 +1,4 @@
-"""How a command ends: on what the user can fix, with one message, no traceback and exit code 2."""
+"""How a command ends: on what the user can fix, with a line for each thing, no traceback and exit code 2."""
 
 import functools
 import sys
@@ -15,7 +15,8 @@ def entry_point(main: Callable[[Sequence[str] | None], None]) -> Callable[[Seque
         try:
             main(argv)
         except UserError as error:
-            print(f"error: {error}", file=sys.stderr)
+            for line in str(error).splitlines():
+                print(f"error: {line}", file=sys.stderr)
             return 2
         return 0
 

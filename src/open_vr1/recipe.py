@@ -81,6 +81,8 @@ class Recipe:
             TRL's keys. `None` for an evaluation.
         model (`ModelConfig`):
             TRL's keys about the model.
+        overridden (`bool`, *optional*, defaults to `False`):
+            Whether the command line changed any of them.
     """
 
     path: Path
@@ -88,6 +90,7 @@ class Recipe:
     args: RecipeArguments
     training: Any
     model: Any
+    overridden: bool = False
 
 
 def recipe_from_command_line(task: str, argv: Sequence[str] | None = None) -> Recipe:
@@ -141,7 +144,8 @@ def read_recipe(
     args, model = built[classes[0]], built[ModelConfig]
     _check_needs(file, args, model)
     _check_liger(file, elsewhere)
-    return Recipe(file.path, values, args, built[classes[1]] if len(classes) == 3 else None, model)
+    training = built[classes[1]] if len(classes) == 3 else None
+    return Recipe(file.path, values, args, training, model, overridden=bool(overrides))
 
 
 def _check_task(file: RecipeFile, task: str) -> None:
@@ -181,15 +185,18 @@ def _typed_values(file: RecipeFile, task: str, classes: Sequence[type]) -> dict[
         known.update({f.name: (hints[f.name], field_choices(f)) for f in fields(cls) if f.init})
     if task == "grpo":
         known.update({key: (known[key][0], choices) for key, choices in GRPO_CHOICES.items()})
-    values = {}
+    values, wrong = {}, []
     for key, value in file.values.items():
         if key not in known:
-            raise file.error(key, _unknown_key(key, task, known))
+            wrong.append(file.error(key, _unknown_key(key, task, known)))
+            continue
         hint, choices = known[key]
         try:
             values[key] = convert(_as_given(file, key, value, hint), hint, (key,), choices)
         except InvalidValue as error:
-            raise file.error(error.key, str(error)) from error
+            wrong.append(file.error(error.key, str(error)))
+    if wrong:
+        raise UserError("\n".join(map(str, wrong)))
     return values
 
 

@@ -29,6 +29,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         claim_output_dir,
         is_finished,
         load_model,
+        tell_plan,
         train_to_the_end,
         trl_arguments,
     )
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if is_finished(recipe):
         return
     make_inputs(recipe)
+    tell_plan(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 

@@ -6,11 +6,13 @@ left as it is.
 """
 
 import json
+import os
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
@@ -18,7 +20,7 @@ from trl import get_quantization_config
 from open_vr1.errors import UserError
 from open_vr1.hub.cards import render_card
 from open_vr1.progress import ProgressLine
-from open_vr1.recipe import Recipe
+from open_vr1.recipe import Recipe, sharded_by
 from open_vr1.resume import last_checkpoint
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
@@ -57,6 +59,27 @@ def is_finished(recipe: Recipe) -> bool:
     _check_same_recipe(recipe)
     print(f"{folder} is finished; for another run write another output_dir or delete the folder")
     return True
+
+
+def tell_plan(recipe: Recipe) -> None:
+    """Print what the run will do and need; a `UserError` if something that it names does not exist."""
+    from open_vr1.plan import Cluster, is_offline, make_plan
+    from open_vr1.plan.page import as_text
+
+    processes = recipe.training.world_size
+    engine = sharded_by()
+    zero = f"zero{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '3')}"
+    sharding = {"DeepSpeed": zero, "FSDP": "fsdp"}.get(engine, "ddp" if processes > 1 else "none")
+    memory = None
+    if torch.cuda.is_available() and not recipe.training.use_cpu:
+        memory = torch.cuda.get_device_properties(0).total_memory
+    plan = make_plan(recipe, Cluster(processes, sharding, memory), is_offline())
+    if plan.errors:
+        raise UserError("\n".join(plan.errors))
+    if recipe.training.process_index == 0:
+        # An estimate stops nobody.
+        plan.warnings, plan.misfits = plan.warnings + plan.misfits, []
+        print(as_text(plan), end="\n\n", flush=True)
 
 
 def claim_output_dir(recipe: Recipe) -> str | None:

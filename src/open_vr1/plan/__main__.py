@@ -1,0 +1,85 @@
+"""`make plan`: print a recipe's plan; exit 2 where something is wrong with it."""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from open_vr1.elsewhere import Elsewhere
+from open_vr1.entry import entry_point
+from open_vr1.errors import UserError
+from open_vr1.recipe import TASKS, read_recipe
+from open_vr1.recipe_file import read_file
+from open_vr1.recipe_types import nearest
+
+ACCELERATE_CONFIGS = Path("recipes/accelerate_configs")
+
+
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="python -m open_vr1.plan", description=__doc__)
+    parser.add_argument("--config", required=True, help="the recipe")
+    parser.add_argument("--accelerate", default="", help="a name in recipes/accelerate_configs")
+    parser.add_argument("--processes", type=int, help="training processes; the accelerate config's by default")
+    parser.add_argument("--gpu_gib", type=float, help="memory of a GPU")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    given, overrides = parser.parse_known_args(argv)
+    try:
+        plan = plan_file(given.config, overrides, given.accelerate, given.processes, given.gpu_gib)
+    except UserError as error:
+        if not given.json:
+            raise
+        print(json.dumps({"recipe": given.config, "errors": str(error).splitlines(), "warnings": []}))
+        sys.exit(2)
+    from open_vr1.plan.page import as_text
+
+    print(json.dumps(plan.as_json()) if given.json else as_text(plan))
+    if plan.errors or plan.misfits:
+        sys.exit(2)
+
+
+def plan_file(
+    path: str | Path,
+    overrides: Sequence[str] = (),
+    accelerate: str = "",
+    processes: int | None = None,
+    gpu_gib: float | None = None,
+) -> Any:
+    """The plan of a recipe's file for other machines than this one."""
+    task = read_file(path, overrides).values.get("task")
+    if not isinstance(task, str) or task not in TASKS:
+        task = "grpo"  # The reader says what is wrong with it.
+    sharding, configured = sharding_of(accelerate)
+    count = processes or configured
+    if count < 1:
+        raise UserError(f"PROCESSES={processes}: write 1 or more")
+    engine = {"zero2": "DeepSpeed", "zero3": "DeepSpeed", "fsdp": "FSDP"}.get(sharding)
+    recipe = read_recipe(path, task, overrides, elsewhere=Elsewhere(count, engine))
+
+    from open_vr1.plan import Cluster, is_offline, make_plan
+
+    gpu_bytes = int(gpu_gib * 2**30) if gpu_gib else None
+    return make_plan(recipe, Cluster(count, sharding, gpu_bytes), is_offline())
+
+
+def sharding_of(accelerate: str) -> tuple[str, int]:
+    """How `ACCELERATE=name` shards a model, and over how many processes; one whole copy without it."""
+    if not accelerate:
+        return "none", 1
+    path = ACCELERATE_CONFIGS / f"{accelerate}.yaml"
+    if not path.is_file():
+        known = sorted(file.stem for file in ACCELERATE_CONFIGS.glob("*.yaml"))
+        hint = f"the nearest is {nearest(accelerate, known)} of {', '.join(known)}" if known else "the folder is empty"
+        raise UserError(f"ACCELERATE={accelerate}: there is no {path}; {hint}")
+    values = yaml.safe_load(path.read_text())
+    stage = values.get("deepspeed_config", {}).get("zero_stage")
+    kinds = {"DEEPSPEED": f"zero{stage}", "FSDP": "fsdp"}
+    return kinds.get(values["distributed_type"], "ddp"), int(values["num_processes"])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""
+The shape of a recipe's model without its weights: its config comes with this package or from a folder, and its parameters are
+made on torch's meta device, where they take no memory.
+
+`configs/names.yaml` says which config stands for which repository or folder; a model that is not there is looked up.
+"""
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
+
+CONFIGS = Path(__file__).parent / "configs"
+
+
+@cache
+def config_names() -> dict[str, str]:
+    """The config file that stands for each model we know."""
+    table = yaml.safe_load((CONFIGS / "names.yaml").read_text())
+    return {model: file for file, models in table.items() for model in models}
+
+
+def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
+    """The config of a folder, of a model we know, or of a repository; `None` where it cannot be had."""
+    if (Path(model) / "config.json").is_file():
+        return AutoConfig.from_pretrained(model)
+    if model in config_names():
+        values = json.loads((CONFIGS / config_names()[model]).read_text())
+        return AutoConfig.for_model(values.pop("model_type"), **values)
+    if Path(model).is_dir() or model.count("/") != 1:
+        return None
+    try:
+        return AutoConfig.from_pretrained(model, local_files_only=offline)
+    except (OSError, ValueError):
+        return None
+
+
+def build_on_meta(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:
+    with torch.device("meta"):
+        return AutoModelForImageTextToText.from_config(config, dtype=dtype)
+
+
+def dtype_of(name: str | None, config: PreTrainedConfig) -> torch.dtype:
+    """What a recipe's `dtype` means: the checkpoint's own for `auto`."""
+    if name in (None, "auto"):
+        return config.dtype or torch.float32
+    return getattr(torch, name)
+
+
+def text_part(model: Any) -> Any:
+    return model.model.language_model
+
+
+def vision_part(model: Any) -> Any | None:
+    return getattr(model.model, "visual", None)
