@@ -73,6 +73,14 @@ def block_bytes(vision: nn.Module, patches: int) -> int:
     )
 
 
+def merger_bytes(vision: nn.Module, patches: int) -> int:
+    """Bytes that the way from the vision tower to the language model keeps for so many patches."""
+    mergers = [vision.merger, *getattr(vision, "deepstack_merger_list", ())]
+    dtype = next(vision.merger.parameters()).dtype
+    hidden = torch.empty(patches, vision.config.hidden_size, device="meta", dtype=dtype, requires_grad=True)
+    return sum(_kept(merger, "sdpa", lambda merger=merger: merger(hidden), _sharing) for merger in mergers)
+
+
 def _kept(module: nn.Module, attention: str, run: Callable[[], Any], counted: Callable) -> int:
     weights = {weight.untyped_storage()._cdata for weight in module.parameters()}
     seen: dict[int, torch.UntypedStorage] = {}

@@ -15,7 +15,7 @@ from peft import get_peft_model
 from transformers import PreTrainedModel
 from trl import get_peft_config
 
-from open_vr1.plan.activations import block_bytes, layer_bytes
+from open_vr1.plan.activations import block_bytes, layer_bytes, merger_bytes
 from open_vr1.plan.models import build_on_meta, dtype_of, text_part, vision_part
 from open_vr1.recipe import Recipe
 from open_vr1.training import vision_parameters
@@ -174,9 +174,11 @@ def _log_probabilities(model: PreTrainedModel, step: Step) -> int:
     """The fused head: hidden states, their gradient, the head's gradient, and a block of logits."""
     text = text_part(model).config
     tokens = step.rows * step.tokens
-    block = min(tokens, TOKENS_AT_A_TIME) * min(text.vocab_size, WORDS_AT_A_TIME)
-    states = tokens * text.hidden_size * (model.dtype.itemsize + 4)
-    return states + text.vocab_size * text.hidden_size * 4 + 2 * block * model.dtype.itemsize
+    width = model.dtype.itemsize
+    # The buffer has its full width however small the vocabulary is.
+    block = min(tokens, TOKENS_AT_A_TIME) * (WORDS_AT_A_TIME * width + 2 * min(text.vocab_size, WORDS_AT_A_TIME) * 4)
+    states = tokens * text.hidden_size * (width + 4)
+    return states + text.vocab_size * text.hidden_size * 4 + block
 
 
 def patches_per_picture(recipe: Recipe, config: Any) -> int:
@@ -195,13 +197,14 @@ def _vision(recipe: Recipe, model: PreTrainedModel, step: Step) -> int:
     settings = model.config.vision_config
     patches = step.rows * patches_per_picture(recipe, model.config)
     pixels = patches * 3 * settings.temporal_patch_size * settings.patch_size**2 * 4
-    if recipe.args.freeze_vision_tower or recipe.model.use_peft:
-        return pixels
     width = _compute_width(recipe, model)
-    kept = block_bytes(vision, patches) * width // model.dtype.itemsize
+    if recipe.args.freeze_vision_tower or recipe.model.use_peft:
+        learns = not (recipe.args.freeze_projector or recipe.model.use_peft)
+        return pixels + learns * merger_bytes(vision, patches) * width // model.dtype.itemsize
+    merged, kept = (count(vision, patches) * width // model.dtype.itemsize for count in (merger_bytes, block_bytes))
     if recipe.training.gradient_checkpointing:
-        return pixels + len(vision.blocks) * patches * settings.hidden_size * width + kept
-    return pixels + len(vision.blocks) * kept
+        return pixels + merged + len(vision.blocks) * patches * settings.hidden_size * width + kept
+    return pixels + merged + len(vision.blocks) * kept
 
 
 def kv_bytes_per_token(model: PreTrainedModel) -> int:
