@@ -101,6 +101,14 @@ def test_the_recipe_is_checked_for_the_processes_of_all_nodes(cluster, capsys):
     assert "1 rows x 4 processes" in capsys.readouterr().err
 
 
+def test_what_needs_a_gpu_is_checked_on_a_machine_without_one(cluster, capsys):
+    cluster.recipe({**GRPO, "bf16": True, "tf32": True, "use_liger_kernel": True})
+    assert submit(cluster, "ACCELERATE=zero3")
+    cluster.recipe({**GRPO, "use_cpu": True, "use_liger_kernel": True})
+    assert main(["slurm", *COMMAND]) == 2
+    assert "which needs a GPU, and use_cpu is true" in capsys.readouterr().err
+
+
 def test_what_sharded_weights_cannot_do_is_refused_on_the_submitting_machine(cluster, capsys):
     stages = [
         {"max_completion_length": 64, "num_generations": 8, "steps": 4},

@@ -125,6 +125,7 @@ def parse(argv: Sequence[str]) -> Request:
     if launcher not in SETTINGS:
         raise UserError(f"LAUNCHER={launcher}: there are {', '.join(LAUNCHERS[:-1])} and {LAUNCHERS[-1]}")
     split = words.index("-m") if "-m" in words else len(words)
+    refuse_secrets(words, os.environ, get_token())
     settings = _settings(launcher, words[:split])
     tasks = {f"open_vr1.{task.target}": name for name, task in TASKS.items()}
     module, flag, config, *overrides = [*words[split + 1 :], "", "", ""][: max(3, len(words) - split - 1)]
@@ -132,7 +133,6 @@ def parse(argv: Sequence[str]) -> Request:
         raise UserError(f"write make grpo RECIPE=recipes/<name>/<recipe>.yaml LAUNCHER={launcher}")
     if tasks[module] == "eval" and "ACCELERATE" in settings:
         raise UserError(f"ACCELERATE={settings['ACCELERATE']}: an evaluation is one process; leave it out")
-    refuse_secrets(overrides, os.environ, get_token())
     return Request(launcher, settings, tasks[module], Path(config), tuple(overrides))
 
 
@@ -175,7 +175,7 @@ def refuse_secrets(words: Sequence[str], environment: Mapping[str, str], token: 
     key = "the command line"
     for word in words:
         if HUB_TOKEN.search(word) or any(secret in word for secret in secrets):
-            place = word.partition("=")[0] if word.startswith("--") and "=" in word else key
+            place = word.partition("=")[0] if re.match(r"--\w+=|[A-Z_]+=", word) else key
             raise UserError(
                 f"{place}: a token or another secret stands here, and command lines are recorded where others read them; "
                 "leave it out: docs/launch.md says how a job gets its token"
