@@ -44,7 +44,7 @@ sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="
 	$(RUN) -m open_vr1.sft --config $(RECIPE) $(ARGS)
 
 grpo: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml
-grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2
+grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2 LAUNCHER=slurm
 	$(RUN) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
