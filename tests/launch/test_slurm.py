@@ -6,10 +6,12 @@ import signal
 import pytest
 import yaml
 
+from open_vr1.elsewhere import Elsewhere
 from open_vr1.errors import UserError
 from open_vr1.launch.__main__ import main
 from open_vr1.launch.slurm import read_site
-from open_vr1.training import BESIDE_THE_RUN
+from open_vr1.recipe import read_recipe
+from open_vr1.training import claim_output_dir
 
 from .cluster import GRPO, SERVER, SHOW, TOKEN
 
@@ -356,8 +358,13 @@ def test_before_the_time_limit_the_job_goes_back_into_the_queue_and_goes_on(clus
     assert second == [moved.get(word, word) for word in first]
 
 
-def test_a_run_may_go_on_with_the_server_on_another_node():
-    assert "vllm_server_base_url" in BESIDE_THE_RUN
+def test_a_run_goes_on_with_the_server_on_another_node(cluster):
+    cluster.recipe({**GRPO, **SERVER})
+    for node in ("node-1", "node-6"):
+        overrides = ["--vllm_server_base_url", f"http://{node}:8000"]
+        claim_output_dir(read_recipe(RECIPE, "grpo", overrides, elsewhere=Elsewhere(8)))
+    with pytest.raises(UserError, match="learning_rate"):
+        claim_output_dir(read_recipe(RECIPE, "grpo", [*overrides, "--learning_rate", "1"], elsewhere=Elsewhere(8)))
 
 
 def test_a_requeue_that_slurm_refuses_lets_the_training_go_on(cluster):
