@@ -12,7 +12,16 @@ CODE := setup.py src tests $(wildcard benchmarks)
 # ACCELERATE=zero2 starts the processes that recipes/accelerate_configs/zero2.yaml describes, PROCESSES=4 another number.
 LAUNCH = $(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/$(ACCELERATE).yaml \
 	$(if $(PROCESSES),--num_processes $(PROCESSES))
-RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
+# LAUNCHER=slurm and LAUNCHER=hf-jobs have the same command run elsewhere: docs/launch.md.
+LAUNCHER ?= local
+SETTINGS := NODES VLLM_NODES SITE FLAVOR TIMEOUT NAMESPACE BUCKET IMAGE REPOSITORY REVISION SECRETS ACCELERATE PROCESSES DRY_RUN
+SUBMIT = $(PYTHON) -m open_vr1.launch $(LAUNCHER) $(foreach name,$(SETTINGS),$(if $($(name)),$(name)='$($(name))'))
+RUN.local = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
+RUN = $(or $(RUN.$(LAUNCHER)),$(SUBMIT))
+
+ifeq ($(filter local slurm hf-jobs,$(LAUNCHER)),)
+$(error LAUNCHER=$(LAUNCHER): there are local, slurm and hf-jobs)
+endif
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -43,12 +52,12 @@ sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="
 	$(RUN) -m open_vr1.sft --config $(RECIPE) $(ARGS)
 
 grpo: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml
-grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2
+grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2 LAUNCHER=slurm
 	$(RUN) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-	$(PYTHON) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
 
 rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl

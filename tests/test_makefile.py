@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from open_vr1.launch import request
+
 ROOT = Path(__file__).parent.parent
 MAKEFILE = (ROOT / "Makefile").read_text()
 TARGETS = {target for line in re.findall(r"^\.PHONY: (help .*)$", MAKEFILE, re.MULTILINE) for target in line.split()}
@@ -182,6 +184,30 @@ def test_accelerate_starts_the_processes_of_a_named_config(workspace):
         ".venv/bin/accelerate launch --config_file recipes/accelerate_configs/zero3.yaml --num_processes 4"
         " -m open_vr1.grpo --config a.yaml"
     )
+
+
+@pytest.mark.parametrize("target", ["sft", "grpo", "evaluate"])
+def test_a_launcher_gets_the_settings_and_the_same_command(target, workspace):
+    settings = ["LAUNCHER=slurm", "NODES=2", "VLLM_NODES=1", "ACCELERATE=zero3", "PROCESSES=16", "DRY_RUN=1"]
+    assert workspace.make(target, "RECIPE=a.yaml", "ARGS=--run_name 'two words'", *settings).returncode == 0
+    assert workspace.calls()[-1] == (
+        "python -m open_vr1.launch slurm NODES=2 VLLM_NODES=1 ACCELERATE=zero3 PROCESSES=16 DRY_RUN=1"
+        f" -m open_vr1.{target} --config a.yaml --run_name two words"
+    )
+    workspace.make(target, "RECIPE=a.yaml", "LAUNCHER=local")
+    assert workspace.calls()[-1] == f"python -m open_vr1.{target} --config a.yaml"
+
+
+def test_make_knows_the_settings_of_every_launcher():
+    known = re.search(r"^SETTINGS := (.+)$", MAKEFILE, re.MULTILINE).group(1).split()
+    assert sorted(known) == sorted({*request.COMMON, *(name for names in request.SETTINGS.values() for name in names)})
+
+
+def test_an_unknown_launcher_is_told_the_three_before_anything_is_installed(workspace):
+    done = workspace.make("grpo", "RECIPE=a.yaml", "LAUNCHER=slrum")
+    assert done.returncode == 2 and not (workspace.path / ".venv").exists()
+    (line,) = done.stderr.splitlines()
+    assert "LAUNCHER=slrum: there are local, slurm and hf-jobs" in line
 
 
 def test_the_supported_pythons_are_the_ones_that_the_makefile_takes():

@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 import open_vr1
+from open_vr1.launch.checkout import REPOSITORY
 
 ROOT = Path(__file__).parent.parent
 CONFIGS = sorted((ROOT / "recipes/accelerate_configs").glob("*.yaml"))
@@ -96,6 +97,10 @@ def test_an_extra_that_needs_cuda_asks_nothing_of_macos(package):
 
 def test_the_extras_are_the_documented_ones(package):
     assert sorted(package.extras_require) == ["cold", "dev", "eval", "gpu", "space"]
+
+
+def test_a_job_fetches_the_repository_that_the_package_names(package):
+    assert package.get_url() == REPOSITORY
 
 
 def test_the_wheel_has_the_version_of_the_code_and_every_file_that_it_reads(tmp_path):

@@ -132,7 +132,8 @@ def read_recipe(
     if task == "grpo":
         filled.update(_stage_values(file, values, elsewhere or _here()))
     if elsewhere and TASKS[task].trainer_config:
-        filled["use_cpu"] = True  # TrainingArguments would look for the run's GPU on this machine.
+        filled["use_cpu"] = True  # TrainingArguments would look for the run's GPU on this machine...
+        filled.pop("tf32", None)  # ...and for an Ampere one.
     built = {}
     for cls in classes:
         own = {f.name for f in fields(cls) if f.init}
