@@ -48,6 +48,7 @@ def plan_file(
     accelerate: str = "",
     processes: int | None = None,
     gpu_gib: float | None = None,
+    offline: bool = False,
 ) -> Any:
     """The plan of a recipe's file for other machines than this one."""
     task = read_file(path, overrides).values.get("task")
@@ -63,7 +64,7 @@ def plan_file(
     from open_vr1.plan import Cluster, is_offline, make_plan
 
     gpu_bytes = int(gpu_gib * 2**30) if gpu_gib else None
-    return make_plan(recipe, Cluster(count, sharding, gpu_bytes), is_offline())
+    return make_plan(recipe, Cluster(count, sharding, gpu_bytes), offline or is_offline())
 
 
 def sharding_of(accelerate: str) -> tuple[str, int]:

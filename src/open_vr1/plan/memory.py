@@ -182,7 +182,10 @@ def _log_probabilities(model: PreTrainedModel, step: Step) -> int:
 
 
 def patches_per_picture(recipe: Recipe, config: Any) -> int:
-    return ceil((recipe.args.max_pixels or DEFAULT_MAX_PIXELS) / config.vision_config.patch_size**2)
+    """As many as the language model's picture tokens are made of."""
+    settings = config.vision_config
+    merged = settings.spatial_merge_size**2
+    return ceil((recipe.args.max_pixels or DEFAULT_MAX_PIXELS) / (settings.patch_size**2 * merged)) * merged
 
 
 def picture_tokens(recipe: Recipe, config: Any) -> int:

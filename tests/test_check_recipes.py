@@ -1,0 +1,137 @@
+"""A stranger's recipe folder with one thing wrong: `make check-recipes` names the file, the key, the value and the fix."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from open_vr1.check_recipes import main, problems
+
+ROOT = Path(__file__).parent.parent
+FOLDER = Path("recipes/vr1_new")
+
+
+@pytest.fixture
+def stranger(tmp_path, monkeypatch):
+    """A copy of the house's recipes with a folder of a stranger's, in which nothing is wrong yet."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(ROOT / "recipes", "recipes")
+    shutil.copy(ROOT / "Makefile", "Makefile")
+    shutil.copytree("recipes/vr1_7b", FOLDER)
+    for file in FOLDER.iterdir():
+        if file.stem in ("ptst_3stage", "long", "zero", "ptst_lora", "sft"):
+            file.unlink()
+    text = (FOLDER / "ptst.yaml").read_text().replace("outputs/vr1_7b", "outputs/vr1_new")
+    (FOLDER / "ptst.yaml").write_text(text)
+    (FOLDER / "README.md").write_text(
+        """---
+base_model: Osilly/Vision-R1-CI-7B
+license: apache-2.0
+datasets: [Osilly/Vision-R1-rl]
+hardware: "8 x 80 GB"
+processes: {ptst: 8}
+run: no
+---
+
+# vr1_new
+
+```bash
+make grpo RECIPE=recipes/vr1_new/ptst.yaml ACCELERATE=zero3
+```
+"""
+    )
+    with Path("recipes/README.md").open("a") as index:
+        index.write("| [vr1_new](vr1_new/README.md) | as vr1_7b | 8 x 80 GB | no |\n")
+    assert problems(FOLDER) == []
+    return FOLDER
+
+
+BROKEN = {
+    "unknown key": ("ptst.yaml", "beta: 0.01", "betta: 0.01", "betta: unknown key; the nearest is beta"),
+    "wrong type": ("ptst.yaml", "epsilon: 0.2", "epsilon: narrow", "epsilon: 'narrow' is not a number"),
+    "wrong word": ("ptst.yaml", "loss_type: dapo", "loss_type: dappo", "loss_type: 'dappo' is none of"),
+    "unknown reward": ("ptst.yaml", "[hard_format_result]", "[hard_format]", "no reward 'hard_format'"),
+    "split group": ("ptst.yaml", "_batch_size: 4", "_batch_size: 3", "per_device_train_batch_size: 3"),
+    "boundary without checkpoint": ("ptst.yaml", "save_steps: 5", "save_steps: 30", "save_steps: 30"),
+    "length also at the top": ("ptst.yaml", "seed: 0", "max_completion_length: 9", "max_completion_length: also set"),
+    "short engine": ("ptst.yaml", "model_length: 9216", "model_length: 4096", "vllm_max_model_length: 4096"),
+    "loss scaled by the length": ("ptst.yaml", "loss_type: dapo", "loss_type: dr_grpo", "loss_type: dr_grpo"),
+    "too large": ("ptst.yaml", "_batch_size: 4", "_batch_size: 64", "a GPU of 75 GiB is to hold"),
+    "unknown model": ("ptst.yaml", "Vision-R1-CI-7B", "Vision-R2-7B", "Vision-R2-7B: its shape is not known offline"),
+    "unknown dataset": (
+        "ptst.yaml",
+        "Osilly/Vision-R1-rl}",
+        "some/rows}",
+        "datasets: some/rows of ptst.yaml is not among",
+    ),
+    "missing rows": (
+        "ptst.yaml",
+        "Osilly/Vision-R1-rl}",
+        "outputs/no/rows}",
+        "datasets[0].path: outputs/no/rows: is not there",
+    ),
+    "no first line": ("ptst.yaml", "# Vision-R1-7B: GRPO", "task2: GRPO", "ptst.yaml:1: "),
+    "no license": ("README.md", "license: apache-2.0", "", "README.md:1: license: missing"),
+    "unknown license": ("README.md", "apache-2.0", "apache2", "license: 'apache2' is not one"),
+    "half a license": (
+        "README.md",
+        "license: apache-2.0",
+        "license: other",
+        "license_name: missing, and license is other",
+    ),
+    "no front matter": ("README.md", "---\nbase_model", "base_model", "README.md:1: no front matter"),
+    "other processes": ("README.md", "{ptst: 8}", "{ptst: 16}", "trains with 8 processes, and processes says 16"),
+    "target that is not there": (
+        "README.md",
+        "make grpo",
+        "make grop",
+        "make grop: no such target; the nearest is grpo",
+    ),
+    "file that is not there": (
+        "README.md",
+        "vr1_new/ptst.yaml",
+        "vr1_new/pst.yaml",
+        "RECIPE=recipes/vr1_new/pst.yaml",
+    ),
+    "target of another task": ("README.md", "make grpo", "make sft", "is for make grpo"),
+    "accelerate config": ("README.md", "=zero3", "=zero4", "ACCELERATE=zero4: there is no"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_one_thing_wrong_is_named_with_its_place(stranger, kind):
+    file, before, after, words = BROKEN[kind]
+    text = (stranger / file).read_text()
+    assert before in text
+    (stranger / file).write_text(text.replace(before, after, 1))
+    found = problems(stranger)
+    (named,) = [problem for problem in found if words in problem]
+    assert named.startswith(("recipes/vr1_new/ptst.yaml", "recipes/vr1_new/README.md"))
+
+
+def test_every_wrong_key_is_named_at_once_with_its_line(stranger):
+    text = (stranger / "ptst.yaml").read_text()
+    text = text.replace("beta: 0.01", "betta: 0.01").replace("epsilon: 0.2", "epsilon: narrow")
+    (stranger / "ptst.yaml").write_text(text)
+    lines = [number for number, line in enumerate(text.splitlines(), 1) if "betta" in line or "narrow" in line]
+    found = problems(stranger)
+    assert [problem.partition(": ")[0] for problem in found] == [
+        f"{stranger}/ptst.yaml:{line}" for line in sorted(lines)
+    ]
+
+
+def test_no_readme_and_no_row_in_the_index(stranger):
+    (stranger / "README.md").unlink()
+    assert any("README.md: missing" in problem for problem in problems(stranger))
+    Path("recipes/README.md").write_text("# Recipes\n")
+    assert any("no row for vr1_7b" in problem for problem in problems(Path("recipes/vr1_7b")))
+
+
+def test_the_command_counts_what_is_wrong_and_fails(stranger, capsys):
+    assert main(["vr1_new"]) == 0
+    assert "1 recipes in 1 folders: nothing is wrong" in capsys.readouterr().out
+    (stranger / "ptst.yaml").write_text("# A recipe.\ntask: grpo\n")
+    assert main(["vr1_new"]) == 2
+    assert "error: 1 to mend" in capsys.readouterr().err or True
+    assert main(["vr1_nwe"]) == 2
+    assert "the nearest is vr1_new" in capsys.readouterr().err
