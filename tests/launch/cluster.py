@@ -18,8 +18,9 @@ TOKEN = "hf_" + "aSecretThatNobodyMaySee" * 2
 FAKE = """#!{python} -IS
 import json, os, sys
 record = {{"program": "{name}", "words": sys.argv[1:], "environment": dict(os.environ)}}
-with open("calls", "a") as file:
-    file.write(json.dumps(record) + "\\n")
+log = os.open("calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+os.write(log, (json.dumps(record) + "\\n").encode())  # One call, so that two fakes do not write into one line.
+os.close(log)
 if os.path.exists("behaviour/{name}"):
     os.execvp("bash", ["bash", "behaviour/{name}", *sys.argv[1:]])
 """
@@ -45,7 +46,7 @@ BEHAVIOUR = {
     "scontrol": SHOW,
     "srun": SRUN,
     "curl": "test -e serving",
-    "vllm": "touch serving; trap 'rm -f serving; exit 143' TERM; while :; do sleep 0.02; done",
+    "vllm": "trap 'rm -f serving; exit 143' TERM; touch serving; while :; do sleep 0.02; done",
 }
 ON_PATH = ("sbatch", "srun", "scontrol", "curl")
 INSTALLED = ("vllm", "accelerate", "python")

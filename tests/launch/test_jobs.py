@@ -9,6 +9,8 @@ from types import SimpleNamespace
 import huggingface_hub
 import pytest
 from huggingface_hub import JobHardware, Volume
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
 
 from open_vr1.launch import jobs
 from open_vr1.launch.__main__ import main
@@ -279,9 +281,11 @@ def test_without_a_token_or_the_value_of_a_secret_nothing_is_submitted(checkout,
     assert "run_job" not in [name for name, _ in hub.calls]
 
 
-def test_the_hubs_refusal_is_one_message(checkout, hub, capsys, monkeypatch):
+@pytest.mark.parametrize("error", [httpx.ConnectError, ConnectionError, HfHubHTTPError])
+def test_the_hubs_refusal_is_one_message(error, checkout, hub, capsys, monkeypatch):
     def refuse(spec, environment):
-        raise ConnectionError("402 Payment Required")
+        answer = httpx.Response(402, request=httpx.Request("POST", "https://huggingface.co/api/jobs/me"))
+        raise error("402 Payment Required", **({"response": answer} if error is HfHubHTTPError else {}))
 
     monkeypatch.setattr(jobs, "submit", refuse)
     assert main(["hf-jobs", *COMMAND]) == 2

@@ -249,10 +249,10 @@ def test_each_node_runs_its_part(cluster):
 
 def test_training_waits_until_the_server_answers(cluster):
     cluster.recipe({**GRPO, **SERVER})
+    cluster.behave("curl", "exit 1")
     submit(cluster, "ACCELERATE=zero3")
     job = cluster.start("node-0,node-1")
     try:
-        cluster.behave("curl", "exit 1")
         cluster.wait_for("curl", 3)
         assert not cluster.calls("accelerate")
         cluster.behave("curl", "exit 0")
@@ -267,6 +267,8 @@ def test_several_vllm_nodes_are_one_server(cluster):
     cluster.recipe({**GRPO, **SERVER, "vllm_tensor_parallel_size": 4})
     words = submit(cluster, "ACCELERATE=zero3", "VLLM_NODES=2")
     assert "--nodes=3" in words
+    # Nothing else waits for the second node of the server.
+    cluster.behave("accelerate", 'until [ $(grep -c \'"program": "vllm"\' calls) = 2 ]; do sleep 0.02; done')
     assert cluster.run("node-0,node-1,node-2")[0] == 0
     (head, first), (other, second) = cluster.tasks("vllm")
     assert (head, other) == ("node-1", "node-2")
@@ -309,7 +311,7 @@ def test_a_server_that_never_answers_fails_the_job(cluster):
 def test_a_server_that_dies_takes_the_training_with_it(cluster):
     cluster.recipe({**GRPO, **SERVER})
     cluster.behave("vllm", "touch serving; while [ ! -e trains ]; do sleep 0.02; done; exit 137")
-    cluster.behave("accelerate", "touch trains; trap 'touch ended; exit 143' TERM; while :; do sleep 0.02; done")
+    cluster.behave("accelerate", "trap 'touch ended; exit 143' TERM; touch trains; while :; do sleep 0.02; done")
     submit(cluster, "ACCELERATE=zero3")
     status, output = cluster.run("node-0,node-1")
     assert status == 1 and "vllm serve ended before the training did; its log is outputs/slurm/42-vllm.log" in output
@@ -328,8 +330,8 @@ def test_a_node_that_does_not_see_the_output_folder_stops_the_job_before_anythin
 INTERRUPTED = """
 folder=outputs/vr1_7b/final
 if [ -e $folder/checkpoint-1 ]; then echo "going on from checkpoint-1"; exit 0; fi
-touch $folder/checkpoint-1 trains
 trap 'touch ended; exit 143' TERM
+touch $folder/checkpoint-1 trains
 while :; do sleep 0.02; done
 """
 

@@ -18,7 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from huggingface_hub import JobHardware, Volume, create_bucket, get_token, run_job, whoami
-from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import httpx
 
 from open_vr1.data_sources import looks_local
 from open_vr1.errors import UserError
@@ -106,7 +106,7 @@ def launch(request: Request) -> None:
         namespace = namespace or whoami(token=token)["name"]
         spec = job_spec(request, recipe, flavor, processes, commit.revision, namespace)
         job = submit(spec, {**os.environ, "HF_TOKEN": token})
-    except (HfHubHTTPError, OSError) as error:
+    except (httpx.HTTPError, OSError) as error:  # Answers of the Hub, and no answer.
         raise UserError(f"the Hub did not take the job: {error}") from error
     print(f"job {job.id}: {job.url}; submitted again, it goes on from the last checkpoint")
 
