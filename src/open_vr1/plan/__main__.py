@@ -38,8 +38,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.plan.page import as_text
 
     print(json.dumps(plan.as_json()) if given.json else as_text(plan))
-    if plan.errors or plan.misfits:
+    wrong = plan.errors + plan.misfits
+    if wrong and given.json:
         sys.exit(2)
+    if wrong:
+        raise UserError("\n".join(wrong))
 
 
 def plan_file(
@@ -55,7 +58,7 @@ def plan_file(
     if not isinstance(task, str) or task not in TASKS:
         task = "grpo"  # The reader says what is wrong with it.
     sharding, configured = sharding_of(accelerate)
-    count = processes or configured
+    count = configured if processes is None else processes
     if count < 1:
         raise UserError(f"PROCESSES={processes}: write 1 or more")
     engine = {"zero2": "DeepSpeed", "zero3": "DeepSpeed", "fsdp": "FSDP"}.get(sharding)

@@ -1,4 +1,4 @@
-"""A plan as a person reads it."""
+"""A plan as a person reads it, but for its errors."""
 
 from open_vr1.plan import GIB, Plan
 
@@ -15,10 +15,8 @@ def as_text(plan: Plan) -> str:
         _memory(plan),
         _storage_and_time(plan),
     ]
-    lines = [f"warning: {warning}" for warning in plan.warnings] + [
-        f"error: {error}" for error in plan.errors + plan.misfits
-    ]
-    return "\n\n".join(filter(None, [*paragraphs, "\n".join(lines)]))
+    warnings = "\n".join(f"warning: {warning}" for warning in plan.warnings)
+    return "\n\n".join(filter(None, [*paragraphs, warnings]))
 
 
 def _stages(plan: Plan) -> str:
