@@ -19,7 +19,7 @@ from open_vr1.accelerate_configs import accelerate_config
 from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
 from open_vr1.plan.__main__ import plan_file
-from open_vr1.plan.models import config_names
+from open_vr1.plan.models import find_config
 from open_vr1.recipe import TASKS
 from open_vr1.recipe_types import nearest
 
@@ -235,7 +235,7 @@ def _plan_problems(file: Path, commands: Sequence[Command], hardware: str | None
             wrong += str(error).splitlines()
             continue
         wrong += plan.errors + plan.misfits
-        if plan.model not in config_names():
+        if find_config(plan.model, offline=True) is None:
             wrong.append(
                 f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json in "
                 "src/open_vr1/plan/configs and name it in names.yaml there"
