@@ -17,7 +17,7 @@ RUN = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo sft grpo evaluate rewards test test-all test-newest test-vllm quality style
+.PHONY: help install install-gpu demo sft grpo evaluate sweep rewards test test-all test-newest test-vllm quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -41,6 +41,10 @@ grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 	$(PYTHON) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+
+sweep: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml
+sweep: need-RECIPE need-GRID $(READY) ## one recipe, many variants and seeds: RECIPE=... GRID=recipes/vr1_tiny/sweep.yaml JOBS=2
+	$(PYTHON) -m open_vr1.sweep --config $(RECIPE) --grid $(GRID) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
 
 rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
@@ -66,8 +70,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-FILE FORCE
-need-RECIPE need-FILE: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE FORCE
+need-RECIPE need-GRID need-FILE: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.

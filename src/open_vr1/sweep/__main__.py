@@ -1,6 +1,6 @@
 """Run a sweep and compare its runs; see `open_vr1.sweep`.
 
-    make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml JOBS=2
+make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml JOBS=2
 """
 
 import argparse

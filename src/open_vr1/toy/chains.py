@@ -32,7 +32,9 @@ def led_astray(question: Question, rng: random.Random) -> Question:
     """The question as somebody sees it whose last step goes wrong: with one of the rivals for an answer."""
     rivals = [rival for rival in question.rivals if not question.choices or rival in question.choices]
     wrong = rng.choice(rivals)
-    steps = {"work" if question.work else "look": f"{_last_step(question).removesuffix(f'{question.answer}.')}{wrong}."}
+    steps = {
+        "work" if question.work else "look": f"{_last_step(question).removesuffix(f'{question.answer}.')}{wrong}."
+    }
     others = [rival for rival in question.rivals if rival != wrong]
     return replace(question, answer=wrong, rivals=[question.answer, *others], **steps)
 
