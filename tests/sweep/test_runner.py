@@ -1,15 +1,16 @@
 """Running: everything once, going on after a kill, one failure among others, no two processes on one run."""
 
 import json
+import multiprocessing
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from open_vr1.sweep import runner
+from open_vr1.sweep.__main__ import main
 from open_vr1.sweep.grid import read_sweep
 from open_vr1.sweep.runner import Runner
 
@@ -78,14 +79,33 @@ def test_a_process_that_leaves_nothing_has_failed(write_grid, workplace):
     assert list(failed) == ["a/seed0"] and "no output" in failed["a/seed0"]
 
 
-SOURCE = Path(__file__).parents[2] / "src"
-# The sweep as a process of its own, with the stand-in for Python.
-DRIVER = """
-import sys
-from open_vr1.sweep.grid import read_sweep
-from open_vr1.sweep.runner import Runner
-Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, sys.argv[1:]).run()
-"""
+def test_processes_side_by_side_share_the_cores(write_grid, monkeypatch):
+    sweep = sweep_of(write_grid(variants={"a": {}}))
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    threads = [Runner(sweep, jobs)._environment().get("OMP_NUM_THREADS") for jobs in (1, 2, 3, 16)]
+    assert threads == [None, "4", "2", "1"]
+    monkeypatch.setenv("OMP_NUM_THREADS", "7")
+    assert Runner(sweep, 2)._environment()["OMP_NUM_THREADS"] == "7"
+
+
+def test_the_command_ends_in_a_table_and_with_2_where_a_run_failed(write_grid, stand_in, monkeypatch, capsys):
+    monkeypatch.setattr(runner, "PYTHON", stand_in)
+    Path("plan.json").write_text(json.dumps({"b/seed1": {"fail": "no luck"}}))
+    command = ["--config", "grpo.yaml", "--grid", str(write_grid(**JUDGED)), "--jobs", "2"]
+    assert main(command) == 2
+    said = capsys.readouterr()
+    assert "1 of 5" in said.err and "b/seed1: error: no luck" in said.err
+    assert "b (1 of 2 seeds)" in said.out and Path("outputs/sweeps/grid/table.md").read_text() in said.out
+    Path("plan.json").unlink()
+    assert main(command) == 0
+    assert "of 2 seeds" not in Path("outputs/sweeps/grid/table.md").read_text()
+    assert Path("outputs/sweeps/grid/accuracy.png").is_file()
+    assert main([*command[:-1], "0"]) == 2 and "--jobs 0" in capsys.readouterr().err
+
+
+def run_apart(stand_in: list[str]) -> None:
+    Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, stand_in).run()
 
 
 @pytest.fixture
@@ -93,9 +113,9 @@ def started(write_grid, stand_in):
     """A sweep that hangs in the training of a/seed1, once it does."""
     write_grid(**JUDGED)
     Path("plan.json").write_text(json.dumps({"a/seed1": {"sleep": 60}}))
-    process = subprocess.Popen(
-        [sys.executable, "-c", DRIVER, *stand_in], env={**os.environ, "PYTHONPATH": str(SOURCE)}
-    )
+    # Forked, because a new Python would spend seconds on importing TRL.
+    process = multiprocessing.get_context("fork").Process(target=run_apart, args=[stand_in])
+    process.start()
     training = int(wait_for(Path("outputs/sweeps/grid/a/seed1/sleeping")))
     Path("plan.json").write_text("{}")
     calls()
@@ -105,13 +125,14 @@ def started(write_grid, stand_in):
             os.kill(number, signal.SIGKILL)
         except ProcessLookupError:
             pass
-    process.wait()
+    process.join()
 
 
 def test_a_stopped_sweep_stops_its_processes_and_goes_on_with_the_same_command(started, stand_in):
     process, training = started
     process.terminate()
-    assert process.wait(timeout=20) != 0
+    process.join(timeout=20)
+    assert process.exitcode not in (0, None)
     with pytest.raises(ProcessLookupError):
         os.kill(training, 0)
     assert Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, stand_in).run() == {}
@@ -122,9 +143,9 @@ def test_a_stopped_sweep_stops_its_processes_and_goes_on_with_the_same_command(s
 def test_a_process_that_outlived_its_sweep_is_waited_for(started, stand_in, capsys):
     process, training = started
     process.kill()
-    process.wait()
-    runner = Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, stand_in)
-    runner.stopped.wait = lambda seconds: os.kill(training, signal.SIGKILL)
-    assert runner.run() == {}
+    process.join()
+    second = Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, stand_in)
+    second.stopped.wait = lambda seconds: os.kill(training, signal.SIGKILL)
+    assert second.run() == {}
     assert "still at work" in capsys.readouterr().out
     assert calls().count("grpo outputs/sweeps/grid/a/seed1") == 1

@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     check_start(sweep)
 
     # ----- Running
+    print(f"{len(sweep.runs)} runs in {sweep.folder}, {given.jobs} at a time", flush=True)
     failed = Runner(sweep, given.jobs).run()
 
     # ----- What came out
@@ -47,7 +48,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"table.md, results.json and the plots are in {sweep.folder}")
     if failed:
         listed = "".join(f"\n  {name}: {reason}" for name, reason in failed.items())
-        raise UserError(f"{len(failed)} of {len(sweep.runs)} runs failed; the same command tries them again{listed}")
+        count = len(sweep.runs) + len(sweep.starts)
+        raise UserError(f"{len(failed)} of {count} did not end well; the same command tries them again{listed}")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ for, not joined by a second one.
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -47,10 +48,10 @@ class Runner:
             What runs a module.
     """
 
-    def __init__(self, sweep: Sweep, jobs: int = 1, python: Sequence[str] = PYTHON):
+    def __init__(self, sweep: Sweep, jobs: int = 1, python: Sequence[str] | None = None):
         self.sweep = sweep
         self.jobs = jobs
-        self.python = list(python)
+        self.python = list(python or PYTHON)
         self.stopped = threading.Event()
         self.guard = threading.Lock()
         self.processes: set[subprocess.Popen] = set()
@@ -83,7 +84,7 @@ class Runner:
         if not (run.folder / FINISHED).is_file():
             began = time.monotonic()
             self._call(self.sweep.task, run.folder, run.recipe.values, run.folder / FINISHED)
-            said = f"trained in {(time.monotonic() - began) / 60:.1f} min"
+            said = f"trained after {(time.monotonic() - began) / 60:.1f} min"
         return f"{said}, {self._judge(run.evaluation)}" if run.evaluation else said
 
     def _judge(self, evaluation: Evaluation) -> str:
@@ -115,7 +116,12 @@ class Runner:
             if self.stopped.is_set():
                 raise Failed("stopped")
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=[lock.fileno()]
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=[lock.fileno()],
+                env=self._environment(),
             )
             self.processes.add(process)
         try:
@@ -123,6 +129,11 @@ class Runner:
         finally:
             with self.guard:
                 self.processes.discard(process)
+
+    def _environment(self) -> dict[str, str]:
+        """The sweep's own; processes side by side share the cores instead of each taking all of them."""
+        threads = max(1, (os.cpu_count() or 1) // self.jobs)
+        return {"OMP_NUM_THREADS": str(threads), **os.environ} if self.jobs > 1 else dict(os.environ)
 
     @contextmanager
     def _locked(self, folder: Path) -> Iterator[Any]:
