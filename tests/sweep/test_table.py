@@ -46,13 +46,17 @@ def leave(run, log, right):
 @pytest.fixture
 def finished(write_grid):
     variants = {"one": STAGED, "two": {"num_iterations": 2, "beta": 0.1}}
-    grid = write_grid(seeds=[0, 1], variants=variants, eval={"recipe": "eval.yaml"})
+    grid = write_grid(seeds=[0, 1], variants=variants, eval={"recipe": "eval.yaml", "start": True})
     sweep = read_sweep("grpo.yaml", grid)
     for run in sweep.runs:
         lengths = {"one": [4, 6, 10, 12], "two": [5, None, 7, None]}[run.variant]
         log = [row(i + 1, length, clipped=0.25) for i, length in enumerate(lengths) if length]
         log += [{"step": 4, "train_runtime": 99.0}]
         leave(run, log, RIGHT[run.variant][run.seed])
+    (start,) = sweep.starts
+    start.folder.mkdir(parents=True)
+    (start.folder / "results.json").write_text('{"accuracy": 0.25, "ci95": [0.1, 0.4], "mean_length": 30.0}')
+    (start.folder / "samples.jsonl").write_text('{"id": 0, "completion": "Wait", "correct": false, "length": 30}')
     return sweep
 
 
@@ -104,6 +108,7 @@ def test_the_table_says_each_figure_and_which_difference_lies_outside(finished):
     text = tables(finished, variants, {})
     head, _, one, two = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:4])
     one, two = dict(zip(head, one)), dict(zip(head, two))
+    assert one["before"] == two["before"] == "25.0%"
     assert one["accuracy by seed"] == "50.0%, 66.7%" and one["pooled (95% interval)"].startswith("58.3% (")
     assert (one["outside the interval"], two["outside the interval"]) == ("—", "no")
     assert two["against one"].startswith("-25.0 (") and one["generated tokens"] == "168"
@@ -150,7 +155,8 @@ def test_tables_and_plots_are_written_beside_the_runs(finished):
 
 def test_the_accuracy_plot_shows_the_tables_figures(finished):
     variants = compare(finished, read_results(finished))
-    (axes,) = next(plot for plot in draw_plots(finished, variants) if plot.name == "accuracy").figure.axes
+    (axes,) = next(plot for plot in draw_plots(variants) if plot.name == "accuracy").figure.axes
     drawn = [line.get_xdata() for line in axes.get_lines()]
     assert list(drawn[0]) == [variants[0].accuracy.low, variants[0].accuracy.high]
+    assert [list(line.get_xdata()) for line in axes.get_lines() if line.get_marker() == "D"] == [[0.25], [0.25]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["one", "two"]

@@ -41,6 +41,10 @@ class Variant:
             result.judged.summary[key] for result in self.results if result.judged and key in result.judged.summary
         ]
 
+    @property
+    def began_at(self) -> list[float]:
+        return [result.began_at for result in self.results if result.began_at is not None]
+
 
 def compare(sweep: Sweep, results: Sequence[Result]) -> list[Variant]:
     """Every variant that has a finished run, in the order of the grid file."""

@@ -14,7 +14,7 @@ from open_vr1.report.canvas import Plot, add_legend, new_axes, step_axis
 from open_vr1.report.theme import LIGHT
 from open_vr1.sweep.compare import Variant, compare, middle
 from open_vr1.sweep.grid import Sweep
-from open_vr1.sweep.results import Result, read_judged
+from open_vr1.sweep.results import Result
 
 COLOURS = [LIGHT[name] for name in ("final", "cold", "stage", "extra", "base", "ink")]
 DASHES = ("-", (0, (4, 2)), (0, (1, 1.5)))
@@ -30,18 +30,18 @@ CURVES = {
 
 
 def write_plots(sweep: Sweep, results: Sequence[Result]) -> None:
-    for plot in draw_plots(sweep, compare(sweep, results)):
+    for plot in draw_plots(compare(sweep, results)):
         (sweep.folder / f"{plot.name}.png").write_bytes(plot.png())
 
 
-def draw_plots(sweep: Sweep, variants: Sequence[Variant]) -> list[Plot]:
+def draw_plots(variants: Sequence[Variant]) -> list[Plot]:
     """Every plot that there is data for."""
-    plots = [_accuracy(sweep, variants), _length(variants)]
+    plots = [_accuracy(variants), _length(variants)]
     plots += [_over_steps(key, name, title, variants) for key, (name, title) in CURVES.items()]
     return [plot for plot in plots if plot]
 
 
-def _accuracy(sweep: Sweep, variants: Sequence[Variant]) -> Plot | None:
+def _accuracy(variants: Sequence[Variant]) -> Plot | None:
     shown = [variant for variant in variants if variant.accuracy]
     if not shown:
         return None
@@ -51,18 +51,14 @@ def _accuracy(sweep: Sweep, variants: Sequence[Variant]) -> Plot | None:
         found = variant.accuracy
         axes.plot([found.low, found.high], [row, row], color=_colour(row), linewidth=2.5, solid_capstyle="round")
         axes.plot(found.value, row, "o", color=_colour(row), markersize=7)
+        if variant.began_at:
+            before = {"markeredgecolor": LIGHT["muted"], "markerfacecolor": "none", "markersize": 6}
+            label = None if axes.get_legend_handles_labels()[0] else "before training"
+            axes.plot(middle(variant.began_at), row, "D", label=label, **before)
         seeds = variant.judged("accuracy")
         axes.plot(seeds, [row + 0.26] * len(seeds), ".", color=LIGHT["muted"], markersize=4)
-    for place in sweep.starts:
-        if (place.folder / "results.json").is_file() and (
-            place.values["model_name_or_path"] == sweep.runs[0].recipe.model.model_name_or_path
-        ):
-            start = read_judged(place.folder).summary["accuracy"]
-            axes.axvline(start, color=LIGHT["muted"], linewidth=1, linestyle=DASHES[1])
-            axes.annotate(
-                "before", (start, 1), xycoords=("data", "axes fraction"), xytext=(3, -9), textcoords="offset points",
-                fontsize=8, color=LIGHT["muted"],
-            )  # fmt: skip
+    if any(variant.began_at for variant in shown):
+        add_legend(axes)
     axes.xaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=0))
     return Plot("accuracy", title, title, figure)
 

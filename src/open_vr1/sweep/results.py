@@ -48,6 +48,8 @@ class Result:
             `(step, value)` by the log's key.
         judged (`Judged`, *optional*):
             The evaluation.
+        began_at (`float`, *optional*):
+            Accuracy of the model that the run began from.
     """
 
     variant: str
@@ -55,6 +57,7 @@ class Result:
     training: dict[str, float]
     curves: dict[str, list[tuple[int, float]]] = field(default_factory=dict)
     judged: Judged | None = None
+    began_at: float | None = None
 
 
 def read_results(sweep: Sweep) -> list[Result]:
@@ -71,7 +74,10 @@ def read_result(run: Run) -> Result:
     log = json.loads((run.folder / "trainer_state.json").read_text())["log_history"]
     curves = {key: [(row["step"], row[key]) for row in log if key in row] for key in SERIES}
     judged = read_judged(run.evaluation.folder) if run.evaluation else None
-    return Result(run.variant, run.seed, _training(run, log), {key: c for key, c in curves.items() if c}, judged)
+    start = run.start.folder / "results.json" if run.start else None
+    began_at = json.loads(start.read_text())["accuracy"] if start and start.is_file() else None
+    curves = {key: points for key, points in curves.items() if points}
+    return Result(run.variant, run.seed, _training(run, log), curves, judged, began_at)
 
 
 def read_judged(folder: Path) -> Judged:

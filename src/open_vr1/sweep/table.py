@@ -63,6 +63,7 @@ def _outcome(sweep: Sweep) -> list[Column]:
             "variant",
             lambda v: f"{v.name} ({len(v.results)} of {len(sweep.seeds)} seeds)" if _partial(sweep, v) else v.name,
         ),
+        ("before", lambda v: _spread(v.began_at, "{:.1%}")),
         ("accuracy by seed", lambda v: ", ".join(map(_share, v.judged("accuracy"))) or NOTHING),
         ("pooled (95% interval)", _pooled),
         (f"against {sweep.baseline}", _difference),
