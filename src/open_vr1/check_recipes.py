@@ -47,6 +47,7 @@ VARIABLES = [
     "RECIPE",
     "MODEL",
     "GRID",
+    "JOBS",
     "ACCELERATE",
     "PROCESSES",
     "GPU_GIB",

@@ -52,7 +52,7 @@ def is_finished(recipe: Recipe) -> bool:
     folder = Path(recipe.training.output_dir)
     if not (folder / FINISHED_FILE).is_file():
         return False
-    _check_same_recipe(recipe)
+    check_same_recipe(recipe)
     print(f"{folder} is finished; for another run write another output_dir or delete the folder")
     return True
 
@@ -66,7 +66,7 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     """
     folder = Path(recipe.training.output_dir)
     if (folder / RECIPE_FILE).is_file():
-        _check_same_recipe(recipe)
+        check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):
         raise UserError(
             f"{recipe.path}: output_dir: {folder} holds checkpoints but no {RECIPE_FILE} that says whose they are; "
@@ -81,7 +81,7 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     return checkpoint
 
 
-def _check_same_recipe(recipe: Recipe) -> None:
+def check_same_recipe(recipe: Recipe) -> None:
     file = Path(recipe.training.output_dir) / RECIPE_FILE
     then = json.loads(file.read_text()) if file.is_file() else {}
     now = json.loads(json.dumps(recipe.values, default=str))
