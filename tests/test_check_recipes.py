@@ -125,6 +125,16 @@ def test_every_wrong_key_is_named_at_once_with_its_line(stranger):
     ]
 
 
+def test_a_wrong_grid_is_named_and_one_that_nobody_runs(stranger):
+    tiny = Path("recipes/vr1_tiny")
+    grid = tiny / "sweep_clip.yaml"
+    grid.write_text(grid.read_text().replace("seeds:", "sedes:"))
+    shutil.copy(tiny / "sweep.yaml", tiny / "sweep_new.yaml")
+    found = problems(tiny)
+    assert any(problem.startswith(str(grid)) and "sedes" in problem for problem in found)
+    assert any("no command runs recipes/vr1_tiny/sweep_new.yaml" in problem for problem in found)
+
+
 def test_no_readme_and_no_row_in_the_index(stranger):
     (stranger / "README.md").unlink()
     assert any("README.md: missing" in problem for problem in problems(stranger))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from open_vr1.check_recipes import problems
+from open_vr1.check_recipes import problems, recipe_files
 from open_vr1.prompts import SYSTEM_PROMPTS
 from open_vr1.ptst.schedule import schedule_of
 from open_vr1.recipe import Recipe, read_recipe
@@ -15,7 +15,7 @@ from open_vr1.rewards import registry
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = sorted(file.parent for file in (ROOT / "recipes").glob("*/README.md"))
-FILES = sorted(file for folder in FOLDERS for file in folder.glob("*.yaml"))
+FILES = [file for folder in FOLDERS for file in recipe_files(folder)]
 GPUS_PER_NODE = 8
 SHIPPED = {
     "vr1_tiny": {"sft", "ptst", "eval"},
@@ -128,7 +128,7 @@ def rows_per_step(recipe: Recipe, processes: int) -> int:
 
 
 def test_every_recipe_that_is_promised_is_there():
-    assert {folder.name: {file.stem for file in folder.glob("*.yaml")} for folder in FOLDERS} == SHIPPED
+    assert {folder.name: {file.stem for file in recipe_files(folder)} for folder in FOLDERS} == SHIPPED
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
@@ -148,7 +148,7 @@ def test_it_begins_with_one_line_that_says_what_it_is(file):
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
 def test_no_two_recipes_write_into_one_folder_and_each_begins_where_another_ends(folder):
-    values = {file.stem: yaml.safe_load(file.read_text()) for file in folder.glob("*.yaml")}
+    values = {file.stem: yaml.safe_load(file.read_text()) for file in recipe_files(folder)}
     outputs = [recipe["output_dir"] for recipe in values.values() if recipe["task"] != "eval"]
     assert len(set(outputs)) == len(outputs)
     made = {*outputs, *(entry["path"] for recipe in values.values() for entry in recipe.get("build", []))}
@@ -237,7 +237,7 @@ def test_every_size_has_the_papers_batch_and_settings(name, read, of_7b):
     folder = ROOT / "recipes" / name
     processes = front_matter(folder)["processes"]
     assert rows_per_step(read(folder / "sft.yaml"), processes["sft"]) == 32
-    for file in sorted(folder.glob("*.yaml")):
+    for file in sorted(recipe_files(folder)):
         recipe = read(file)
         if recipe.args.task == "sft":
             places = STATED_SFT.keys() - {"model.model_name_or_path"}

@@ -22,6 +22,7 @@ from open_vr1.plan.__main__ import plan_file
 from open_vr1.plan.models import find_config
 from open_vr1.recipe import TASKS
 from open_vr1.recipe_types import nearest
+from open_vr1.sweep.grid import read_sweep
 
 RECIPES = Path("recipes")
 NOT_RECIPES = ("accelerate_configs",)
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     wrong = [problem for folder in folders for problem in problems(folder)]
     if wrong:
         raise UserError("\n".join([*wrong, f"{len(wrong)} to mend in {len(folders)} recipe folders"]))
-    files = sum(len(_files(folder)) for folder in folders)
+    files = sum(len(recipe_files(folder)) for folder in folders)
     print(f"{files} recipes in {len(folders)} folders: nothing is wrong")
 
 
@@ -105,7 +106,7 @@ def recipe_folders(names: Sequence[str] = ()) -> list[Path]:
 def problems(folder: Path) -> list[str]:
     """What is wrong with a recipe folder, each with its file, its place and what to write."""
     readme = folder / "README.md"
-    if not _files(folder):
+    if not recipe_files(folder):
         return [f"{folder}: no recipe in it; write one, like recipes/vr1_7b/ptst.yaml"]
     if not readme.is_file():
         return [f"{readme}: missing; copy recipes/vr1_7b/README.md and change it", *_recipe_problems(folder, {}, [])]
@@ -116,12 +117,21 @@ def problems(folder: Path) -> list[str]:
             wrong += found
         else:
             commands.append(command)
+    wrong += [problem for command in commands for problem in _grid_problems(command)]
+    swept = {Path(command.variables.get("GRID", "")) for command in commands}
+    wrong += [
+        f"{readme}: no command runs {file}; add it in a ```bash block" for file in _grids(folder) if file not in swept
+    ]
     return [*wrong, *_recipe_problems(folder, facts, commands), *_agreement(folder, facts), *_index(folder)]
 
 
-def _files(folder: Path) -> list[Path]:
-    """Recipes; a grid for a sweep has no task."""
-    return [file for file in sorted(folder.glob("*.yaml")) if not file.stem.startswith("sweep")]
+def recipe_files(folder: Path) -> list[Path]:
+    return sorted(set(folder.glob("*.yaml")) - set(_grids(folder)))
+
+
+def _grids(folder: Path) -> list[Path]:
+    """Grids for sweeps, which have no task."""
+    return sorted(folder.glob("sweep*.yaml"))
 
 
 # ----- The README
@@ -189,6 +199,16 @@ def _command_problems(command: Command) -> list[str]:
     return wrong
 
 
+def _grid_problems(command: Command) -> list[str]:
+    if command.target != "sweep" or not {"RECIPE", "GRID"} <= command.variables.keys():
+        return []
+    try:
+        read_sweep(command.variables["RECIPE"], command.variables["GRID"])
+    except UserError as error:
+        return str(error).splitlines()
+    return []
+
+
 def _index(folder: Path) -> list[str]:
     index = RECIPES / "README.md"
     if f"[{folder.name}]({folder.name}/README.md)" in index.read_text():
@@ -203,7 +223,7 @@ def _index(folder: Path) -> list[str]:
 
 def _recipe_problems(folder: Path, facts: dict[str, Any], commands: Sequence[Command]) -> list[str]:
     wrong = []
-    for file in _files(folder):
+    for file in recipe_files(folder):
         first = (file.read_text().splitlines() or [""])[0]
         if not FIRST_LINE.fullmatch(first):
             wrong.append(f"{file}:1: {first!r}: the first line says what the recipe is; write # and a sentence")
@@ -256,7 +276,7 @@ def _gpu_gib(file: Path, hardware: str | None) -> float | None:
 def _agreement(folder: Path, facts: dict[str, Any]) -> list[str]:
     """What the README's facts and the recipes both say."""
     readme, wrong, bases = folder / "README.md", [], set()
-    for file in _files(folder):
+    for file in recipe_files(folder):
         try:
             values = yaml.safe_load(file.read_text())
         except yaml.YAMLError:

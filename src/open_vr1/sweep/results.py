@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from open_vr1.grpo import schedule_of
+from open_vr1.ptst.schedule import schedule_of
 from open_vr1.sweep.grid import Run, Sweep
 
 # Words of the paper's count of self-doubt, and how a toy chain begins to guess.
