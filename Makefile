@@ -26,10 +26,10 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes sft grpo evaluate rewards test test-all test-newest test-vllm quality style
+.PHONY: help install install-gpu demo plan check-recipes sft grpo evaluate sweep rewards test test-all test-newest test-vllm quality style
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
@@ -59,6 +59,10 @@ evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
 
+sweep: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml
+sweep: need-RECIPE need-GRID $(READY) ## one recipe, many variants and seeds: RECIPE=... GRID=recipes/vr1_tiny/sweep.yaml JOBS=2
+	$(PYTHON) -m open_vr1.sweep --config $(RECIPE) --grid $(GRID) $(if $(JOBS),--jobs $(JOBS)) $(ARGS)
+
 rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
 	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
@@ -83,8 +87,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-FILE FORCE
-need-RECIPE need-FILE: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE FORCE
+need-RECIPE need-GRID need-FILE: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.

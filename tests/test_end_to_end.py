@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from open_vr1 import evaluate, grpo, sft
-from open_vr1.training import vision_parameters
+from open_vr1.vision_parts import vision_parameters
 
 ROOT = Path(__file__).parent.parent
 SIZES = "{seed: 0, train: 64, rl: 16, validation: 8, test: 12}"

@@ -84,6 +84,10 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             ["evaluate", "RECIPE=a.yaml", "MODEL=outputs/final"],
             "python -m open_vr1.evaluate --config a.yaml --model_name_or_path outputs/final",
         ),
+        (
+            ["sweep", "RECIPE=a.yaml", "GRID=b.yaml", "JOBS=2"],
+            "python -m open_vr1.sweep --config a.yaml --grid b.yaml --jobs 2",
+        ),
         (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
         (["test"], "python -m pytest"),
         (["test-all"], "python -m pytest --soak"),
@@ -144,6 +148,7 @@ def test_the_torch_backend_is_passed_on_to_uv(workspace):
         ("sft", "make sft RECIPE=recipes/vr1_tiny/sft.yaml"),
         ("grpo", "make grpo RECIPE=recipes/vr1_tiny/ptst.yaml"),
         ("evaluate", "make evaluate RECIPE=recipes/vr1_tiny/eval.yaml"),
+        ("sweep", "make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml"),
         ("rewards", "make rewards FILE="),
     ],
 )

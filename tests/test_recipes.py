@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from open_vr1.check_recipes import problems
-from open_vr1.grpo import schedule_of
 from open_vr1.prompts import SYSTEM_PROMPTS
+from open_vr1.ptst.schedule import schedule_of
 from open_vr1.recipe import Recipe, read_recipe
 from open_vr1.rewards import registry
 

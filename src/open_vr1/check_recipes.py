@@ -15,10 +15,11 @@ from typing import Any
 
 import yaml
 
+from open_vr1.accelerate_configs import accelerate_config
 from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
-from open_vr1.plan.__main__ import plan_file, sharding_of
-from open_vr1.plan.models import config_names
+from open_vr1.plan.__main__ import plan_file
+from open_vr1.plan.models import find_config
 from open_vr1.recipe import TASKS
 from open_vr1.recipe_types import nearest
 
@@ -46,6 +47,7 @@ VARIABLES = [
     "RECIPE",
     "MODEL",
     "GRID",
+    "JOBS",
     "ACCELERATE",
     "PROCESSES",
     "GPU_GIB",
@@ -78,7 +80,7 @@ class Command:
     def processes(self) -> int:
         if "NODES" in self.variables:
             return GPUS_PER_NODE * int(self.variables["NODES"])
-        return int(self.variables.get("PROCESSES", sharding_of(self.variables.get("ACCELERATE", ""))[1]))
+        return int(self.variables.get("PROCESSES", accelerate_config(self.variables.get("ACCELERATE", "")).processes))
 
 
 @entry_point
@@ -181,7 +183,7 @@ def _command_problems(command: Command) -> list[str]:
         elif name in PATHS and not Path(value).is_file():
             wrong.append(f"{command.place}: {name}={value}: there is no such file; write one that is there")
     try:
-        sharding_of(command.variables.get("ACCELERATE", ""))
+        accelerate_config(command.variables.get("ACCELERATE", ""))
     except UserError as error:
         wrong.append(f"{command.place}: {error}")
     return wrong
@@ -234,7 +236,7 @@ def _plan_problems(file: Path, commands: Sequence[Command], hardware: str | None
             wrong += str(error).splitlines()
             continue
         wrong += plan.errors + plan.misfits
-        if plan.model not in config_names():
+        if find_config(plan.model, offline=True) is None:
             wrong.append(
                 f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json in "
                 "src/open_vr1/plan/configs and name it in names.yaml there"

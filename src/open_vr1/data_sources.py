@@ -165,6 +165,12 @@ def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, 
 
 def how_to_make(path: Path) -> str | None:
     """The command of the training recipe that writes a path."""
+    found = recipe_that_makes(path)
+    return f"make it with make {TASKS[found[1]['task']].target} RECIPE={found[0]}" if found else None
+
+
+def recipe_that_makes(path: Path) -> tuple[Path, dict[str, Any]] | None:
+    """The file and the values of the training recipe that writes a path."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:
             recipe = yaml.safe_load(file.read_text())
@@ -176,5 +182,5 @@ def how_to_make(path: Path) -> str | None:
         builds = recipe.get("build") or []
         made = [recipe.get("output_dir"), *(entry.get("path") for entry in builds if isinstance(entry, dict))]
         if any(path.is_relative_to(place) for place in made if isinstance(place, str)):
-            return f"make it with make {task.target} RECIPE={file}"
+            return file, recipe
     return None

@@ -99,6 +99,7 @@ def _answers(recipe: Recipe, processor: Any, rows: Any) -> Iterator[dict[str, An
             verdict = verify(completion, row["solution"], row.get("choices"))
             yield {
                 "id": row.get("id"),
+                **({"kind": row["kind"]} if "kind" in row else {}),
                 "completion": completion,
                 "answer": verdict.answer,
                 "solution": row["solution"],

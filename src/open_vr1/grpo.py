@@ -10,8 +10,7 @@ import sys
 from collections.abc import Sequence
 
 from open_vr1.entry import entry_point
-from open_vr1.ptst.schedule import Schedule
-from open_vr1.recipe import Recipe, recipe_from_command_line
+from open_vr1.recipe import recipe_from_command_line
 
 
 @entry_point
@@ -24,7 +23,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.plan.tell import tell_plan
     from open_vr1.ptst.guardrails import GuardrailCallback
+    from open_vr1.ptst.schedule import schedule_of
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
@@ -32,7 +33,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         claim_output_dir,
         is_finished,
         load_model,
-        tell_plan,
         train_to_the_end,
         trl_arguments,
     )
@@ -79,17 +79,6 @@ def main(argv: Sequence[str] | None = None) -> None:
             )
         )
     train_to_the_end(trainer, recipe, processor, checkpoint)
-
-
-def schedule_of(recipe: Recipe) -> Schedule:
-    """The recipe's stages; a recipe without any is one stage."""
-    args = recipe.training
-    only_stage = {
-        "max_completion_length": args.max_completion_length,
-        "num_generations": args.num_generations,
-        "steps": args.max_steps,
-    }
-    return Schedule.from_recipe(recipe.args.ptst_stages or [only_stage], str(recipe.path))
 
 
 if __name__ == "__main__":

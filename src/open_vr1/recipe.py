@@ -18,7 +18,6 @@ from math import lcm
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
-from open_vr1.build import run_builds
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
@@ -33,7 +32,6 @@ __all__ = [
     "RecipeArguments",
     "SFTArguments",
     "read_recipe",
-    "run_builds",
 ]
 
 # Steps that any generation cycle divides: a run without stages has no boundary that could cut one.

@@ -23,13 +23,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.plan.tell import tell_plan
     from open_vr1.resume import ResumableTrainer
     from open_vr1.training import (
         CardWriter,
         claim_output_dir,
         is_finished,
         load_model,
-        tell_plan,
         train_to_the_end,
         trl_arguments,
     )

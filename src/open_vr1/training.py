@@ -6,13 +6,11 @@ left as it is.
 """
 
 import json
-import os
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
@@ -20,8 +18,9 @@ from trl import get_quantization_config
 from open_vr1.errors import UserError
 from open_vr1.hub.cards import render_card
 from open_vr1.progress import ProgressLine
-from open_vr1.recipe import Recipe, sharded_by
+from open_vr1.recipe import Recipe
 from open_vr1.resume import last_checkpoint
+from open_vr1.vision_parts import vision_parameters
 
 PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
 RECIPE_FILE = "recipe.json"
@@ -46,9 +45,6 @@ BESIDE_THE_RUN = {
     "vllm_server_timeout",
 }
 LAST_OPERATION = 0.2
-# Where the vision tower and the projector sit in the models of transformers: Qwen's `visual` holds both.
-TOWER_NAMES = ("visual", "vision_tower", "vision_model")
-PROJECTOR_NAMES = ("merger", "deepstack_merger_list", "multi_modal_projector", "connector")
 
 
 def is_finished(recipe: Recipe) -> bool:
@@ -56,30 +52,9 @@ def is_finished(recipe: Recipe) -> bool:
     folder = Path(recipe.training.output_dir)
     if not (folder / FINISHED_FILE).is_file():
         return False
-    _check_same_recipe(recipe)
+    check_same_recipe(recipe)
     print(f"{folder} is finished; for another run write another output_dir or delete the folder")
     return True
-
-
-def tell_plan(recipe: Recipe) -> None:
-    """Print what the run will do and need; a `UserError` if something that it names does not exist."""
-    from open_vr1.plan import Cluster, is_offline, make_plan
-    from open_vr1.plan.page import as_text
-
-    processes = recipe.training.world_size
-    engine = sharded_by()
-    zero = f"zero{os.environ.get('ACCELERATE_DEEPSPEED_ZERO_STAGE', '3')}"
-    sharding = {"DeepSpeed": zero, "FSDP": "fsdp"}.get(engine, "ddp" if processes > 1 else "none")
-    memory = None
-    if torch.cuda.is_available() and not recipe.training.use_cpu:
-        memory = torch.cuda.get_device_properties(0).total_memory
-    plan = make_plan(recipe, Cluster(processes, sharding, memory), is_offline())
-    if plan.errors:
-        raise UserError("\n".join(plan.errors))
-    if recipe.training.process_index == 0:
-        # An estimate stops nobody.
-        plan.warnings, plan.misfits = plan.warnings + plan.misfits, []
-        print(as_text(plan), end="\n\n", flush=True)
 
 
 def claim_output_dir(recipe: Recipe) -> str | None:
@@ -91,7 +66,7 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     """
     folder = Path(recipe.training.output_dir)
     if (folder / RECIPE_FILE).is_file():
-        _check_same_recipe(recipe)
+        check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):
         raise UserError(
             f"{recipe.path}: output_dir: {folder} holds checkpoints but no {RECIPE_FILE} that says whose they are; "
@@ -106,7 +81,7 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     return checkpoint
 
 
-def _check_same_recipe(recipe: Recipe) -> None:
+def check_same_recipe(recipe: Recipe) -> None:
     file = Path(recipe.training.output_dir) / RECIPE_FILE
     then = json.loads(file.read_text()) if file.is_file() else {}
     now = json.loads(json.dumps(recipe.values, default=str))
@@ -139,18 +114,6 @@ def load_model(recipe: Recipe) -> PreTrainedModel:
         for name in names if frozen[part] else ():
             model.get_parameter(name).requires_grad_(False)
     return model
-
-
-def vision_parameters(model: PreTrainedModel) -> dict[str, list[str]]:
-    """Names of the parameters of the vision tower and of the projector."""
-    parts: dict[str, list[str]] = {"tower": [], "projector": []}
-    for name, _ in model.named_parameters():
-        places = name.split(".")
-        if any(place in PROJECTOR_NAMES for place in places):
-            parts["projector"].append(name)
-        elif any(place in TOWER_NAMES for place in places):
-            parts["tower"].append(name)
-    return parts
 
 
 def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin, checkpoint: str | None) -> None:

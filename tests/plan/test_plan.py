@@ -8,7 +8,7 @@ import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from open_vr1.plan.__main__ import main, plan_file
-from open_vr1.plan.models import build_on_meta, config_names, find_config
+from open_vr1.plan.models import build_on_meta, find_config
 
 PARAMETERS = {
     "Qwen/Qwen2.5-VL-3B-Instruct": 3.755,
@@ -172,4 +172,4 @@ def test_every_model_of_a_recipe_has_its_shape_here():
     for file in Path("recipes").glob("*/*.yaml"):
         line = next((line for line in file.read_text().splitlines() if line.startswith("model_name_or_path")), None)
         if line:
-            assert line.partition(": ")[2].partition(" #")[0] in config_names(), file
+            assert find_config(line.partition(": ")[2].partition(" #")[0], offline=True), file

@@ -191,6 +191,34 @@ def test_the_share_of_overthinking_chains_is_the_one_asked_for():
         assert abs(len(doubting) / 400 - share) < 0.08
 
 
+def concluded(row):
+    """The answer that a chain comes to, in words: by its choices, its last doubt or guess, or its last sentence."""
+    thinking = row["thinking"]
+    if row["choices"]:
+        return re.findall(r"[A-D]: ([^:]+?) yes", thinking)[-1].split(" no, ")[-1]
+    if thinking.startswith("Maybe"):
+        return (re.findall(r"No, it is (.+?)\.", thinking) or re.findall(r"Maybe (.+?)\? Yes", thinking))[-1]
+    return re.findall(r"(\d+)\.$", thinking)[-1]
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_wrong_chains_are_as_many_as_asked_for_and_end_in_the_answer_that_is_stated(share):
+    right, planted = list(rows("train", 800, 4)), list(rows("train", 800, 4, wrong=share))
+    wrong = [row for row in planted if row["stated"] != row["answer"]]
+    assert abs(len(wrong) / 800 - share) < 0.05
+    for row, before in zip(planted, right, strict=True):
+        assert {**row, "stated": None, "thinking": None} == {**before, "stated": None, "thinking": None}
+        assert (row["thinking"] == before["thinking"]) == (row["stated"] == row["answer"])
+        stated = row["choices"]["ABCD".index(row["stated"])] if row["choices"] else row["stated"]
+        assert concluded(row) == stated
+    doubting = [sum("?" in row["thinking"] for row in part) / len(part) for part in (wrong, planted)]
+    assert abs(doubting[0] - doubting[1]) < 0.08
+
+
+def test_without_wrong_chains_every_chain_states_the_answer(some_rows):
+    assert all(row["stated"] == row["answer"] for row in some_rows)
+
+
 def test_harder_questions_are_doubted_more():
     rng = random.Random(0)
     means = [sum(draw_doubts(0.5, level, rng) for _ in range(2000)) / 2000 for level in LEVELS]

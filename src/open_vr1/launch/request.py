@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from huggingface_hub import get_token
 
+from open_vr1.accelerate_configs import AccelerateConfig, accelerate_config, config_names
 from open_vr1.elsewhere import Elsewhere
 from open_vr1.errors import UserError
 from open_vr1.recipe import TASKS, Recipe, read_recipe
@@ -29,8 +29,6 @@ SETTINGS = {
     "hf-jobs": ("FLAVOR", "TIMEOUT", "NAMESPACE", "BUCKET", "IMAGE", "REPOSITORY", "REVISION", "SECRETS"),
 }
 LAUNCHERS = ("local", *SETTINGS)
-CONFIGS = Path("recipes/accelerate_configs")
-SHARDING = {"DEEPSPEED": "DeepSpeed", "FSDP": "FSDP"}
 SECRET_NAME = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD)$", re.IGNORECASE)
 HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
 SHORTEST_SECRET = 8
@@ -74,6 +72,11 @@ class Request:
     def dry_run(self) -> bool:
         return self.settings.get("DRY_RUN", "0") not in ("", "0")
 
+    @property
+    def machine(self) -> AccelerateConfig:
+        """The processes of one machine."""
+        return accelerate_config(self.settings.get("ACCELERATE", ""))
+
     def number(self, name: str, default: int, least: int = 1) -> int:
         """A setting that counts something."""
         given = self.settings.get(name, str(default))
@@ -88,7 +91,7 @@ class Request:
                 if count > 1:
                     raise UserError(
                         f"{name}={count}: without ACCELERATE one process trains; write ACCELERATE=zero3 or another of "
-                        f"{', '.join(_configs())}"
+                        f"{', '.join(config_names())}"
                     )
             return 1
         processes = self.number("PROCESSES", default)
@@ -103,7 +106,7 @@ class Request:
         """The words of `accelerate launch` that are the same on every machine; none without `ACCELERATE`."""
         if "ACCELERATE" not in self.settings:
             return []
-        return ["--config_file", str(config_file(self.settings["ACCELERATE"])), "--num_processes", str(processes)]
+        return ["--config_file", str(self.machine.path), "--num_processes", str(processes)]
 
     def peek(self) -> dict[str, Any]:
         """What the recipe says, before it is known for how many processes it has to be checked."""
@@ -111,11 +114,9 @@ class Request:
 
     def read(self, processes: int) -> Recipe:
         """The recipe, checked for the machines that will run it."""
-        sharding = None
-        if "ACCELERATE" in self.settings:
-            config = yaml.safe_load(config_file(self.settings["ACCELERATE"]).read_text())
-            sharding = SHARDING.get(config["distributed_type"])
-        return read_recipe(self.config, self.task, self.overrides, elsewhere=Elsewhere(processes, sharding))
+        return read_recipe(
+            self.config, self.task, self.overrides, elsewhere=Elsewhere(processes, self.machine.sharded_by)
+        )
 
 
 def parse(argv: Sequence[str]) -> Request:
@@ -147,20 +148,6 @@ def _settings(launcher: str, words: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{word}: LAUNCHER={launcher} has no {name}; {hint}")
         settings[name] = value
     return settings
-
-
-def config_file(name: str) -> Path:
-    """The configuration that `ACCELERATE=name` stands for."""
-    path = CONFIGS / f"{name}.yaml"
-    if not path.is_file():
-        known = _configs()
-        hint = f"the nearest is {nearest(name, known)} of {', '.join(known)}" if known else f"{CONFIGS} is empty"
-        raise UserError(f"ACCELERATE={name}: there is no {path}; {hint}")
-    return path
-
-
-def _configs() -> list[str]:
-    return sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
 
 def is_secret(name: str) -> bool:

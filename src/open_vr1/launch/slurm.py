@@ -15,10 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from open_vr1.errors import UserError
-from open_vr1.launch.request import Request, config_file, is_secret
+from open_vr1.launch.request import Request, is_secret
 from open_vr1.recipe import Recipe
 
 SCRIPT = "slurm/train.slurm"
@@ -138,7 +136,7 @@ def allocate(request: Request, said: Mapping, site: Site) -> Allocation:
         raise UserError(f"{site.path}: GPUS_PER_NODE=0: a vLLM server needs GPUs")
     per_node = 0 if said.get("use_cpu") else site.gpus
     if not per_node and "ACCELERATE" in request.settings:
-        per_node = yaml.safe_load(config_file(request.settings["ACCELERATE"]).read_text())["num_processes"]
+        per_node = request.machine.processes
     return Allocation(nodes, vllm_nodes, request.processes(nodes * per_node, machines=nodes))
 
 

@@ -7,16 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from open_vr1.accelerate_configs import accelerate_config
 from open_vr1.elsewhere import Elsewhere
 from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
 from open_vr1.recipe import TASKS, read_recipe
 from open_vr1.recipe_file import read_file
-from open_vr1.recipe_types import nearest
-
-ACCELERATE_CONFIGS = Path("recipes/accelerate_configs")
 
 
 @entry_point
@@ -57,32 +53,16 @@ def plan_file(
     task = read_file(path, overrides).values.get("task")
     if not isinstance(task, str) or task not in TASKS:
         task = "grpo"  # The reader says what is wrong with it.
-    sharding, configured = sharding_of(accelerate)
-    count = configured if processes is None else processes
+    machine = accelerate_config(accelerate)
+    count = machine.processes if processes is None else processes
     if count < 1:
         raise UserError(f"PROCESSES={processes}: write 1 or more")
-    engine = {"zero2": "DeepSpeed", "zero3": "DeepSpeed", "fsdp": "FSDP"}.get(sharding)
-    recipe = read_recipe(path, task, overrides, elsewhere=Elsewhere(count, engine))
+    recipe = read_recipe(path, task, overrides, elsewhere=Elsewhere(count, machine.sharded_by))
 
     from open_vr1.plan import Cluster, is_offline, make_plan
 
     gpu_bytes = int(gpu_gib * 2**30) if gpu_gib else None
-    return make_plan(recipe, Cluster(count, sharding, gpu_bytes), offline or is_offline())
-
-
-def sharding_of(accelerate: str) -> tuple[str, int]:
-    """How `ACCELERATE=name` shards a model, and over how many processes; one whole copy without it."""
-    if not accelerate:
-        return "none", 1
-    path = ACCELERATE_CONFIGS / f"{accelerate}.yaml"
-    if not path.is_file():
-        known = sorted(file.stem for file in ACCELERATE_CONFIGS.glob("*.yaml"))
-        hint = f"the nearest is {nearest(accelerate, known)} of {', '.join(known)}" if known else "the folder is empty"
-        raise UserError(f"ACCELERATE={accelerate}: there is no {path}; {hint}")
-    values = yaml.safe_load(path.read_text())
-    stage = values.get("deepspeed_config", {}).get("zero_stage")
-    kinds = {"DEEPSPEED": f"zero{stage}", "FSDP": "fsdp"}
-    return kinds.get(values["distributed_type"], "ddp"), int(values["num_processes"])
+    return make_plan(recipe, Cluster(count, machine.sharding, gpu_bytes), offline or is_offline())
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from trl import get_peft_config
 from open_vr1.plan.activations import block_bytes, layer_bytes, merger_bytes
 from open_vr1.plan.models import build_on_meta, dtype_of, text_part, vision_part
 from open_vr1.recipe import Recipe
-from open_vr1.training import vision_parameters
+from open_vr1.vision_parts import vision_parameters
 
 DEFAULT_MAX_PIXELS = 12_845_056  # Qwen2.5-VL's processor where nobody says otherwise
 ASSUMED_PROMPT = 1024

@@ -14,6 +14,8 @@ import torch
 import yaml
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
+from open_vr1.data_sources import looks_local, recipe_that_makes
+
 CONFIGS = Path(__file__).parent / "configs"
 
 
@@ -31,8 +33,11 @@ def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
     if model in config_names():
         values = json.loads((CONFIGS / config_names()[model]).read_text())
         return AutoConfig.for_model(values.pop("model_type"), **values)
-    if Path(model).is_dir() or model.count("/") != 1:
-        return None
+    if looks_local(model):
+        # What a recipe trains has the shape of what it begins with.
+        made = recipe_that_makes(Path(model))
+        base = made and made[1].get("model_name_or_path")
+        return find_config(base, offline) if base and base != model else None
     try:
         return AutoConfig.from_pretrained(model, local_files_only=offline)
     except (OSError, ValueError):

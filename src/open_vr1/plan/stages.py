@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from open_vr1.grpo import schedule_of
 from open_vr1.plan.memory import Step
 from open_vr1.ptst.sampler import Geometry
+from open_vr1.ptst.schedule import schedule_of
 from open_vr1.recipe import Recipe
 
 

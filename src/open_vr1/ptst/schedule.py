@@ -351,6 +351,17 @@ class Schedule:
         raise UserError(f"{self.source}: {key}: {value} {reason}; nearest valid values: {_listed(nearest)}")
 
 
+def schedule_of(recipe: Any) -> Schedule:
+    """The stages of a recipe that has been read; a recipe without any is one stage."""
+    args = recipe.training
+    only_stage = {
+        "max_completion_length": args.max_completion_length,
+        "num_generations": args.num_generations,
+        "steps": args.max_steps,
+    }
+    return Schedule.from_recipe(recipe.args.ptst_stages or [only_stage], str(recipe.path))
+
+
 def _cycle_steps(gradient_accumulation_steps: int, steps_per_generation: int, num_iterations: int) -> int:
     """The fewest optimizer steps after which a generation batch and a step end together."""
     cycle = steps_per_generation * num_iterations

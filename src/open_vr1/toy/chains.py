@@ -5,9 +5,13 @@ until a guess is right and then goes on doubting: "Maybe 4? No. Maybe 3? Yes. Wa
 such a chain is easy for who knows the answer; who imitates it has to tell right from wrong at a glance, again and again.
 So a model's longer chains are right less often, as those of the paper's cold start are: the problem that PTST is there to
 solve.
+
+A wrong chain ends in an answer that is not the picture's, as those do that the paper's filter throws away: its last step
+goes wrong, and all that follows agrees with it.
 """
 
 import random
+from dataclasses import replace
 
 from open_vr1.toy.scenes import Question
 
@@ -22,6 +26,21 @@ def think(question: Question, doubts: int, rng: random.Random) -> str:
     if question.choices:
         sentences.append(_try_choices(question))
     return " ".join(filter(None, sentences))
+
+
+def led_astray(question: Question, rng: random.Random) -> Question:
+    """The question as somebody sees it whose last step goes wrong: with one of the rivals for an answer."""
+    rivals = [rival for rival in question.rivals if not question.choices or rival in question.choices]
+    wrong = rng.choice(rivals)
+    steps = {
+        "work" if question.work else "look": f"{_last_step(question).removesuffix(f'{question.answer}.')}{wrong}."
+    }
+    others = [rival for rival in question.rivals if rival != wrong]
+    return replace(question, answer=wrong, rivals=[question.answer, *others], **steps)
+
+
+def _last_step(question: Question) -> str:
+    return question.work or question.look
 
 
 def _guess_and_doubt(question: Question, doubts: int, rng: random.Random) -> list[str]:

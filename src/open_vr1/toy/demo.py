@@ -66,8 +66,9 @@ class Demo:
 
     def claim_folder(self) -> None:
         """Keep an earlier run of other recipes or another seed; then write this run's recipes."""
-        recipes = {path.name: self._own(path.read_text()) for path in sorted(RECIPES.glob("*.yaml"))}
-        if not {"sft.yaml", "ptst.yaml", "eval.yaml"} <= recipes.keys():
+        files = [RECIPES / name for name in ("eval.yaml", "ptst.yaml", "sft.yaml")]
+        recipes = {path.name: self._own(path.read_text()) for path in files if path.is_file()}
+        if len(recipes) < len(files):
             raise UserError(f"{RECIPES}: sft.yaml, ptst.yaml and eval.yaml are not all there; run from the repository")
         place = self.folder / "recipes"
         if place.is_dir() and recipes != {path.name: path.read_text() for path in sorted(place.glob("*.yaml"))}:

@@ -17,7 +17,7 @@ from pathlib import Path
 from datasets import Dataset, Features, Image, List, Value
 
 from open_vr1.hub.cards import render_card
-from open_vr1.toy.chains import draw_doubts, think
+from open_vr1.toy.chains import draw_doubts, led_astray, think
 from open_vr1.toy.scenes import KINDS, LEVELS, ask, draw, make_scene
 
 SPLITS = ("train", "validation", "test")
@@ -28,6 +28,7 @@ FEATURES = Features(
         "question": Value("string"),
         "choices": List(Value("string")),
         "answer": Value("string"),
+        "stated": Value("string"),
         "thinking": Value("string"),
         "kind": Value("string"),
         "level": Value("int32"),
@@ -41,7 +42,7 @@ def split_of(pixels: bytes) -> str:
     return {0: "test", 1: "validation"}.get(slot, "train")
 
 
-def rows(split: str, count: int, seed: int, overthinking: float = 0.6) -> Iterator[dict]:
+def rows(split: str, count: int, seed: int, overthinking: float = 0.6, wrong: float = 0.0) -> Iterator[dict]:
     """
     Rows of one split.
 
@@ -54,8 +55,11 @@ def rows(split: str, count: int, seed: int, overthinking: float = 0.6) -> Iterat
             Same seed, same rows.
         overthinking (`float`, *optional*, defaults to `0.6`):
             Share of chains of thought that overthink; 0 gives careful chains only.
+        wrong (`float`, *optional*, defaults to `0.0`):
+            Share of chains that end in a wrong answer. `stated` is the answer that a row's chain ends in; `answer` is the
+            right one whatever the chain says, and pictures and questions are those of `wrong=0`.
     """
-    rng = random.Random(f"{split}-{seed}")
+    rng, wrong_rng = random.Random(f"{split}-{seed}"), random.Random(f"wrong-{split}-{seed}")
     made = 0
     while made < count:
         kind, level = KINDS[made % len(KINDS)], rng.choice(LEVELS)
@@ -65,6 +69,10 @@ def rows(split: str, count: int, seed: int, overthinking: float = 0.6) -> Iterat
             continue
         question = ask(scene, rng)
         doubts = draw_doubts(overthinking, level, rng)
+        thought, thinking = question, think(question, doubts, rng)
+        if wrong_rng.random() < wrong:
+            thought = led_astray(question, wrong_rng)
+            thinking = think(thought, doubts, wrong_rng)
         encoded = io.BytesIO()
         picture.save(encoded, format="PNG")
         yield {
@@ -73,14 +81,15 @@ def rows(split: str, count: int, seed: int, overthinking: float = 0.6) -> Iterat
             "question": question.text,
             "choices": question.choices,
             "answer": question.solution,
-            "thinking": think(question, doubts, rng),
+            "stated": thought.solution,
+            "thinking": thinking,
             "kind": kind,
             "level": level,
         }
         made += 1
 
 
-def build(path: Path, seed: int = 0, overthinking: float = 0.6, **counts: int) -> None:
+def build(path: Path, seed: int = 0, overthinking: float = 0.6, wrong: float = 0.0, **counts: int) -> None:
     """
     Write one parquet file per split, and a card that lets `load_dataset` open the folder.
 
@@ -91,15 +100,19 @@ def build(path: Path, seed: int = 0, overthinking: float = 0.6, **counts: int) -
             Same seed, same rows.
         overthinking (`float`, *optional*, defaults to `0.6`):
             As in `rows`.
+        wrong (`float`, *optional*, defaults to `0.0`):
+            As in `rows`.
         **counts (`int`):
             Rows per split, e.g. `train=4000, test=500`. `rl` rows show pictures of the train split, in a draw of their own.
     """
     Path(path).mkdir(parents=True, exist_ok=True)
     for name, count in counts.items():
         split, shift = ("train", 1_000_000) if name == "rl" else (name, 0)
-        table = Dataset.from_list(list(rows(split, count, seed + shift, overthinking)), features=FEATURES)
+        table = Dataset.from_list(list(rows(split, count, seed + shift, overthinking, wrong)), features=FEATURES)
         table.to_parquet(Path(path) / f"{name}.parquet")
-    card = render_card("dataset_cards/toy_world.md.jinja", counts=counts, seed=seed, overthinking=overthinking)
+    card = render_card(
+        "dataset_cards/toy_world.md.jinja", counts=counts, seed=seed, overthinking=overthinking, wrong=wrong
+    )
     (Path(path) / "README.md").write_text(card)
 
 
