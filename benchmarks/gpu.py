@@ -1,22 +1,22 @@
-"""Memory, tokens a second and seconds a step of SFT and GRPO on one GPU: TRL's trainers against ours, with and without liger.
+"""Memory, tokens a second and seconds a step on one GPU: TRL's trainers against ours, SFT and GRPO, with and without liger.
 
     python benchmarks/gpu.py                      # one GPU of 141 GB, vLLM and liger-kernel: make install-gpu
     python benchmarks/gpu.py --only 3b/grpo       # some of the cases
     python benchmarks/gpu.py --tiny               # the same program with a tiny model, anywhere
 
-The models have the shapes of Qwen2.5-VL-3B and -7B with random weights, the toy world's tokenizer, and the real vocabulary's
-size. Pictures are noise of the recipe's pixel budget; prompts and SFT rows are filled up to their limits. Completions never
-end by themselves (the tokens that would end them are never sampled), so that every one has exactly its stage's length.
-Nothing is learned: every reward is 0.
+The models have the shapes of Qwen2.5-VL-3B and -7B with random weights, the toy world's tokenizer, and the real
+vocabulary's size. Pictures are noise of the recipe's pixel budget; prompts and SFT rows are filled up to their limits.
+Completions never end by themselves (the tokens that would end them are never sampled), so that every one has exactly its
+stage's length. Nothing is learned: every reward is 0.
 
 Ours is `recipes/vr1_3b` and `recipes/vr1_7b` with few prompts a step, vLLM's default share of the GPU, and weights,
-gradients and Adam's moments in bfloat16 without DeepSpeed, because float32 ones of 7B would not fit beside an engine. TRL's
-side learns the same from the same rows (batch, loss, KL, rates, frozen parts), and has TRL's defaults in the keys that say
-how: `HOW`.
+gradients and Adam's moments in bfloat16 without DeepSpeed, because float32 ones of 7B would not fit beside an engine.
+TRL's side learns the same from the same rows (batch, loss, KL, rates, frozen parts), and has TRL's defaults in the keys
+that say how: `HOW`.
 
 Each case is a process of its own. Its memory is what the whole GPU holds at the most beyond what it held before, sampled
-every 20 ms; without a GPU, what the process holds, most of which is libraries, so that no ratio is given. Finished cases are
-kept in a file (`--results`) and are not run again. The last line is one JSON object.
+every 20 ms; without a GPU, what the process holds, most of which is libraries, so that no ratio is given. Finished cases
+are kept in a file (`--results`) and are not run again. The last line is one JSON object.
 """
 
 import argparse
@@ -181,13 +181,15 @@ def run_case(case: Case, folder: Path, limit: float) -> dict[str, Any]:
         writer.join()
         if writer.exitcode:
             sys.exit(f"error: the {case['model']} model could not be written to {folder}")
+    # Two threads of a tiny model wait for each other where the cores are shared.
+    threads = {"OMP_NUM_THREADS": "1"} if case["model"] == "tiny" else {}
     command = [sys.executable, __file__, "--case", json.dumps(case), "--folder", str(folder)]
     child = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, **threads, "HF_HUB_OFFLINE": "1"},
         start_new_session=True,
     )
     try:
@@ -527,7 +529,7 @@ def memory_of(peak: "PeakMemory", planned: int, on_gpu: bool) -> dict[str, Any]:
 
 
 class PeakMemory:
-    """The most that is held while it lasts, beyond what is held when it begins: of the GPU by all, or by this process."""
+    """The most that is held while it lasts, beyond what was held before: of the GPU by all, or by this process."""
 
     def __init__(self, on_gpu: bool):
         self.read = gpu_bytes if on_gpu else process_bytes
