@@ -1,4 +1,4 @@
-"""Memory, tokens a second and seconds a step on one GPU: TRL's trainers against ours, SFT and GRPO, with and without liger.
+"""Memory and speed of SFT and GRPO steps on one GPU: TRL's trainers against ours, with and without liger.
 
     python benchmarks/gpu.py                      # one GPU of 141 GB, vLLM and liger-kernel: make install-gpu
     python benchmarks/gpu.py --only 3b/grpo       # some of the cases
@@ -6,17 +6,17 @@
 
 The models have the shapes of Qwen2.5-VL-3B and -7B with random weights, the toy world's tokenizer, and the real
 vocabulary's size. Pictures are noise of the recipe's pixel budget; prompts and SFT rows are filled up to their limits.
-Completions never end by themselves (the tokens that would end them are never sampled), so that every one has exactly its
-stage's length. Nothing is learned: every reward is 0.
+Completions never end by themselves (the tokens that would end them are never sampled), so that every one has exactly
+its stage's length. Nothing is learned: every reward is 0.
 
 Ours is `recipes/vr1_3b` and `recipes/vr1_7b` with few prompts a step, vLLM's default share of the GPU, and weights,
 gradients and Adam's moments in bfloat16 without DeepSpeed, because float32 ones of 7B would not fit beside an engine.
 TRL's side learns the same from the same rows (batch, loss, KL, rates, frozen parts), and has TRL's defaults in the keys
 that say how: `HOW`.
 
-Each case is a process of its own. Its memory is what the whole GPU holds at the most beyond what it held before, sampled
-every 20 ms; without a GPU, what the process holds, most of which is libraries, so that no ratio is given. Finished cases
-are kept in a file (`--results`) and are not run again. The last line is one JSON object.
+Each case is a process of its own. Its memory is what the whole GPU holds at the most beyond what it held before,
+sampled every 20 ms; without a GPU, what the process holds, most of which is libraries, so that no ratio is given.
+Finished cases are kept in a file (`--results`) and are not run again. The last line is one JSON object.
 """
 
 import argparse
