@@ -48,6 +48,11 @@ def test_people_read_the_same_in_a_table(capsys):
     assert "wall-clock: not measured" in lines
 
 
+def test_the_docs_show_what_it_prints(capsys):
+    assert main(PTST_7B) == 0
+    assert f"```\n{capsys.readouterr().out}```" in Path("docs/plan.md").read_text()
+
+
 def test_a_measured_recipe_says_how_long_it_took_and_a_changed_one_does_not():
     assert plan_file("recipes/vr1_tiny/ptst.yaml").hours == pytest.approx(60 * 2.1 / 3600)
     assert plan_file("recipes/vr1_tiny/ptst.yaml", ["--learning_rate", "1e-5"]).hours is None
