@@ -39,7 +39,7 @@ def test_every_run_is_trained_and_then_judged_and_says_so_on_one_line(jobs, writ
     for name in NAMES:
         folder = f"outputs/sweeps/grid/{name}"
         assert made.index(f"grpo {folder}") < made.index(f"evaluate {folder}/eval")
-    assert len(made) == 2 * len(NAMES) + 1 and "evaluate outputs/sweeps/grid/starts/model" in made
+    assert len(made) == 2 * len(NAMES) + 1 and "evaluate outputs/sweeps/grid/starts/model" in made[:jobs]
     lines = capsys.readouterr().out.splitlines()
     assert len(lines) == len(NAMES) + 1 and all("accuracy 0.500" in line for line in lines)
     assert sorted(line.split()[1].rstrip(":") for line in lines) == sorted([*NAMES, "start/model"])
@@ -140,12 +140,20 @@ def test_a_stopped_sweep_stops_its_processes_and_goes_on_with_the_same_command(s
     assert done[0] == "grpo outputs/sweeps/grid/a/seed1" and not any("seed0" in line for line in done)
 
 
-def test_a_process_that_outlived_its_sweep_is_waited_for(started, stand_in, capsys):
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_process_that_outlived_its_sweep_is_waited_for_and_its_work_is_kept(finishes, started, stand_in, capsys):
     process, training = started
     process.kill()
     process.join()
+
+    def end(seconds: float) -> None:
+        if finishes:
+            log = {"log_history": [{"step": 4, "train_runtime": 1.0}]}
+            Path("outputs/sweeps/grid/a/seed1/trainer_state.json").write_text(json.dumps(log))
+        os.kill(training, signal.SIGKILL)
+
     second = Runner(read_sweep("grpo.yaml", "grid.yaml"), 1, stand_in)
-    second.stopped.wait = lambda seconds: os.kill(training, signal.SIGKILL)
+    second.stopped.wait = end
     assert second.run() == {}
     assert "still at work" in capsys.readouterr().out
-    assert calls().count("grpo outputs/sweeps/grid/a/seed1") == 1
+    assert calls().count("grpo outputs/sweeps/grid/a/seed1") == (0 if finishes else 1)

@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from open_vr1.intervals import student_t
+from open_vr1.intervals import Estimate, student_t
 from open_vr1.sweep.compare import compare
 from open_vr1.sweep.grid import read_sweep
 from open_vr1.sweep.plots import draw_plots, write_plots
@@ -98,9 +98,11 @@ def test_pooled_accuracy_and_difference_are_the_analysis_of_variance(finished):
         + rest**2 / ((seeds - 1) * (questions - 1))
     )
     reach = student_t(max(freedom, seeds - 1)) * math.sqrt(total / difference.size)
-    assert one.difference is None and one.accuracy.value == pytest.approx(7 / 12)
-    assert two.difference.value == pytest.approx(4 / 12 - 7 / 12)
-    assert (two.difference.low, two.difference.high) == pytest.approx((grand - reach, grand + reach))
+    assert one.differences == {} and one.accuracy.value == pytest.approx(7 / 12)
+    assert two.differences["right"].value == pytest.approx(4 / 12 - 7 / 12)
+    assert (two.differences["right"].low, two.differences["right"].high) == pytest.approx(
+        (grand - reach, grand + reach)
+    )
 
 
 def test_the_table_says_each_figure_and_which_difference_lies_outside(finished):
@@ -109,11 +111,12 @@ def test_the_table_says_each_figure_and_which_difference_lies_outside(finished):
     head, _, one, two = ([cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:4])
     one, two = dict(zip(head, one)), dict(zip(head, two))
     assert one["before"] == two["before"] == "25.0%"
+    assert variants[1].differences["doubting"].value == variants[1].differences["length"].value == 0
     assert one["accuracy by seed"] == "50.0%, 66.7%" and one["pooled (95% interval)"].startswith("58.3% (")
     assert (one["outside the interval"], two["outside the interval"]) == ("—", "no")
     assert two["against one"].startswith("-25.0 (") and one["generated tokens"] == "168"
     assert one["clipped"] == "12.5%" and one["clipped in training"] == "25.0%" and one["mean length"] == "25"
-    variants[1].difference = type(variants[1].difference)(-0.25, -0.3, -0.2)
+    variants[1].differences["right"] = Estimate(-0.25, -0.3, -0.2)
     assert "| lower |" in tables(finished, variants, {})
 
 
@@ -139,7 +142,7 @@ def test_a_run_that_is_missing_is_left_out_and_said(finished):
     assert [(result.variant, result.seed) for result in results] == [("one", 0), ("two", 0), ("one", 1)]
     variants = compare(finished, results)
     assert "two (1 of 2 seeds)" in tables(finished, variants, {})
-    assert variants[1].difference.value == pytest.approx(1 / 6 - 3 / 6)
+    assert variants[1].differences["right"].value == pytest.approx(1 / 6 - 3 / 6)
 
 
 def test_tables_and_plots_are_written_beside_the_runs(finished):

@@ -1,7 +1,7 @@
 """Variants against each other: pooled figures with their intervals, and which differences lie outside them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from statistics import mean
 from typing import Any
 
@@ -24,14 +24,15 @@ class Variant:
             Its finished runs, by seed.
         accuracy (`Estimate`, *optional*):
             Pooled over seeds.
-        difference (`Estimate`, *optional*):
-            Against the baseline, over the seeds that both have. `None` for the baseline itself.
+        differences (`dict[str, Estimate]`):
+            Against the baseline, over the seeds that both have: of what is `right`, `doubting`, and the `length`. Empty for
+            the baseline itself.
     """
 
     name: str
     results: list[Result]
     accuracy: Estimate | None = None
-    difference: Estimate | None = None
+    differences: dict[str, Estimate] = field(default_factory=dict)
 
     def training(self, key: str) -> list[float]:
         return [result.training[key] for result in self.results if key in result.training]
@@ -50,28 +51,33 @@ def compare(sweep: Sweep, results: Sequence[Result]) -> list[Variant]:
     """Every variant that has a finished run, in the order of the grid file."""
     variants = {name: Variant(name, [r for r in results if r.variant == name]) for name in sweep.variants}
     for variant in variants.values():
-        judged = [result.judged.right for result in variant.results if result.judged]
-        if judged:
-            variant.accuracy = pooled_accuracy(np.array(judged))
-        if judged and variant.name != sweep.baseline:
-            variant.difference = _difference(variant, variants[sweep.baseline])
+        right = [result.judged.answers["right"] for result in variant.results if result.judged]
+        if right:
+            variant.accuracy = pooled_accuracy(np.array(right))
+        if variant.name != sweep.baseline:
+            variant.differences = _differences(variant, variants[sweep.baseline])
     return [variant for variant in variants.values() if variant.results]
 
 
-def _difference(variant: Variant, baseline: Variant) -> Estimate | None:
-    ours, theirs = ({r.seed: r.judged.right for r in v.results if r.judged} for v in (variant, baseline))
+def _differences(variant: Variant, baseline: Variant) -> dict[str, Estimate]:
+    ours, theirs = ({r.seed: r.judged.answers for r in v.results if r.judged} for v in (variant, baseline))
     shared = sorted(ours.keys() & theirs.keys())
     if not shared:
-        return None
-    return paired_difference(*(np.array([answers[seed] for seed in shared]) for answers in (ours, theirs)))
+        return {}
+    return {
+        key: paired_difference(*(np.array([answers[seed][key] for seed in shared]) for answers in (ours, theirs)))
+        for key in ours[shared[0]]
+    }
 
 
 def as_json(variant: Variant) -> dict[str, Any]:
     """Everything measured, machine-readable."""
     return {
         "accuracy": _estimate(variant.accuracy),
-        "difference": _estimate(variant.difference),
-        "difference_outside_interval": variant.difference.excludes_zero if variant.difference else None,
+        "differences": {
+            key: {**_estimate(found), "outside_interval": found.excludes_zero}
+            for key, found in variant.differences.items()
+        },
         "runs": {
             f"seed{result.seed}": {
                 "training": result.training,

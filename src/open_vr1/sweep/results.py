@@ -26,10 +26,18 @@ SERIES = ("reward", "completions/mean_length", "completions/clipped_ratio", "kl"
 
 @dataclass
 class Judged:
-    """One evaluated model: the summary, and for every question, in order, whether it was answered rightly."""
+    """
+    One evaluated model.
+
+    Args:
+        summary (`dict[str, Any]`):
+            The evaluator's figures, and those of `overthinking`.
+        answers (`dict[str, list[float]]`):
+            For every question, in order: whether the answer is `right`, whether it is `doubting`, and its `length`.
+    """
 
     summary: dict[str, Any]
-    right: list[int]
+    answers: dict[str, list[float]]
 
 
 @dataclass
@@ -86,7 +94,12 @@ def read_judged(folder: Path) -> Judged:
     lines = (folder / "samples.jsonl").read_text(encoding="utf-8").split("\n")
     samples = [json.loads(line) for line in lines if line]
     summary = json.loads((folder / "results.json").read_text())
-    return Judged(summary | overthinking(samples), [int(sample["correct"]) for sample in samples])
+    answers = {
+        "right": [float(sample["correct"]) for sample in samples],
+        "doubting": [float(bool(DOUBT.search(sample["completion"]))) for sample in samples],
+        "length": [float(sample["length"]) for sample in samples],
+    }
+    return Judged(summary | overthinking(samples), answers)
 
 
 def overthinking(samples: Sequence[dict[str, Any]]) -> dict[str, float]:

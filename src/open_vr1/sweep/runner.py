@@ -58,9 +58,11 @@ class Runner:
 
     def run(self) -> dict[str, str]:
         """Run everything that is not finished; returns what failed, by name, and why."""
-        work: dict[str, Callable[[], str]] = {run.name: lambda run=run: self._run(run) for run in self.sweep.runs}
-        for start in self.sweep.starts:
-            work[f"start/{start.folder.name}"] = lambda start=start: self._judge(start)
+        # The starts first: an evaluation that cannot work is seen before hours of training.
+        work: dict[str, Callable[[], str]] = {
+            f"start/{start.folder.name}": lambda start=start: self._judge(start) for start in self.sweep.starts
+        }
+        work |= {run.name: lambda run=run: self._run(run) for run in self.sweep.runs}
         failed: dict[str, str] = {}
         with ThreadPoolExecutor(self.jobs) as pool, _signals_stop():
             futures = {pool.submit(job): name for name, job in work.items()}

@@ -66,7 +66,7 @@ def _outcome(sweep: Sweep) -> list[Column]:
         ("before", lambda v: _spread(v.began_at, "{:.1%}")),
         ("accuracy by seed", lambda v: ", ".join(map(_share, v.judged("accuracy"))) or NOTHING),
         ("pooled (95% interval)", _pooled),
-        (f"against {sweep.baseline}", _difference),
+        (f"against {sweep.baseline}", _difference("right", 100)),
         ("outside the interval", _outside),
         ("mean length", _judged("mean_length", "{:.0f}")),
         ("clipped", _judged("clipped_ratio", "{:.1%}")),
@@ -85,26 +85,6 @@ def _trained(key: str, form: str) -> Callable[[Variant], str]:
     return lambda variant: _spread(variant.training(key), form)
 
 
-OVERTHINKING: list[Column] = [
-    ("variant", lambda v: v.name),
-    ("doubting", _judged("doubting_share", "{:.1%}")),
-    ("doubts per answer", _judged("doubts", "{:.2f}")),
-    ("right when doubting", _judged("accuracy_doubting", "{:.1%}")),
-    ("right without doubt", _judged("accuracy_plain", "{:.1%}")),
-    ("right, shorter half", _judged("accuracy_shorter_half", "{:.1%}")),
-    ("right, longer half", _judged("accuracy_longer_half", "{:.1%}")),
-]
-STEADINESS: list[Column] = [
-    ("variant", lambda v: v.name),
-    ("reward at first", _trained("reward_first", "{:.2f}")),
-    ("at last", _trained("reward_last", "{:.2f}")),
-    ("reward's deviation in a step", _trained("reward_std", "{:.3f}")),
-    ("reward's unrest over steps", _trained("reward_unrest", "{:.3f}")),
-    ("KL at last", _trained("kl_last", "{:.4f}")),
-    ("largest KL", _trained("kl_max", "{:.4f}")),
-    ("gradient norm, median", _trained("grad_norm_median", "{:.3f}")),
-    ("gradient norm, largest", _trained("grad_norm_max", "{:.3f}")),
-]
 STEADINESS_NOTE = (
     "Of the log, the mean over seeds with the lowest and the highest. At first and at last: a sixth of the steps. Unrest: standard "
     "deviation of the step's mean reward around a straight line through the run."
@@ -134,25 +114,28 @@ def _pooled(variant: Variant) -> str:
     return f"{_share(found.value)} ({_share(found.low)} to {_share(found.high)})" if found else NOTHING
 
 
-def _difference(variant: Variant) -> str:
-    found = variant.difference
-    return f"{_points(found.value)} ({_points(found.low)} to {_points(found.high)})" if found else NOTHING
+def _difference(key: str, scale: float = 1) -> Callable[[Variant], str]:
+    def cell(variant: Variant) -> str:
+        found = variant.differences.get(key)
+        if found is None:
+            return NOTHING
+        value, low, high = (f"{scale * part:+.1f}" for part in (found.value, found.low, found.high))
+        return f"{value} ({low} to {high})"
+
+    return cell
 
 
 def _outside(variant: Variant) -> str:
-    if variant.difference is None:
+    found = variant.differences.get("right")
+    if found is None:
         return NOTHING
-    if not variant.difference.excludes_zero:
+    if not found.excludes_zero:
         return "no"
-    return "higher" if variant.difference.value > 0 else "lower"
+    return "higher" if found.value > 0 else "lower"
 
 
 def _share(value: float) -> str:
     return f"{value:.1%}"
-
-
-def _points(value: float) -> str:
-    return f"{100 * value:+.1f}"
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -161,3 +144,27 @@ def _spread(values: Sequence[float], form: str) -> str:
         return NOTHING
     low, high, mean = (form.format(value) for value in (min(values), max(values), middle(values)))
     return mean if low == high else f"{mean} ({low} to {high})"
+
+
+OVERTHINKING: list[Column] = [
+    ("variant", lambda v: v.name),
+    ("doubting", _judged("doubting_share", "{:.1%}")),
+    ("against the baseline", _difference("doubting", 100)),
+    ("length against the baseline", _difference("length")),
+    ("doubts per answer", _judged("doubts", "{:.2f}")),
+    ("right when doubting", _judged("accuracy_doubting", "{:.1%}")),
+    ("right without doubt", _judged("accuracy_plain", "{:.1%}")),
+    ("right, shorter half", _judged("accuracy_shorter_half", "{:.1%}")),
+    ("right, longer half", _judged("accuracy_longer_half", "{:.1%}")),
+]
+STEADINESS: list[Column] = [
+    ("variant", lambda v: v.name),
+    ("reward at first", _trained("reward_first", "{:.2f}")),
+    ("at last", _trained("reward_last", "{:.2f}")),
+    ("reward's deviation in a step", _trained("reward_std", "{:.3f}")),
+    ("reward's unrest over steps", _trained("reward_unrest", "{:.3f}")),
+    ("KL at last", _trained("kl_last", "{:.4f}")),
+    ("largest KL", _trained("kl_max", "{:.4f}")),
+    ("gradient norm, median", _trained("grad_norm_median", "{:.3f}")),
+    ("gradient norm, largest", _trained("grad_norm_max", "{:.3f}")),
+]
