@@ -44,7 +44,7 @@ BESIDE_THE_RUN = {
     "vllm_server_port",
     "vllm_server_timeout",
 }
-LAST_OPERATION = 0.2
+SECONDS_TO_LET_GO = 0.2
 
 
 def is_finished(recipe: Recipe) -> bool:
@@ -138,7 +138,7 @@ def leave_together(trainer: Trainer) -> None:
     if trainer.accelerator.num_processes > 1:
         # Gloo's threads let go of the last operation's Python objects a moment after it; at the interpreter's end they
         # would abort the process instead (10 to 30% of runs of two processes on a CPU).
-        time.sleep(LAST_OPERATION)
+        time.sleep(SECONDS_TO_LET_GO)
 
 
 class CardWriter(Trainer):

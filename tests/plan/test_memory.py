@@ -113,7 +113,7 @@ def batch_of(trainer):
     return batch
 
 
-def close(measured, planned):
+def assert_close(measured, planned):
     assert planned == pytest.approx(measured, rel=TOLERANCE), f"planned {planned:,}, torch counts {measured:,}"
 
 
@@ -122,10 +122,10 @@ def test_what_stays_is_what_a_step_leaves(recipes, monkeypatch):
     gradients = Gradients()
     trainer.add_callback(gradients)
     trainer.train()
-    close(sum(weight.nbytes for weight in trainer.model.parameters()), plan.memory["weights"])
-    close(gradients.bytes, plan.memory["gradients"])
+    assert_close(sum(weight.nbytes for weight in trainer.model.parameters()), plan.memory["weights"])
+    assert_close(gradients.bytes, plan.memory["gradients"])
     states = [value for state in trainer.optimizer.state.values() for value in state.values()]
-    close(sum(value.nbytes for value in states if torch.is_tensor(value)), plan.memory["optimizer"])
+    assert_close(sum(value.nbytes for value in states if torch.is_tensor(value)), plan.memory["optimizer"])
 
 
 def planned_for(recipe, batch):
@@ -142,8 +142,8 @@ def test_activations_and_vision_are_what_autograd_saves(recipes, monkeypatch):
     planned, model = planned_for(recipe, batch), trainer.model.model
     with saved_for_backward({"activations": model.language_model, "vision": model.visual}) as measured:
         trainer.compute_loss(trainer.model, batch)
-    close(measured["activations"], planned["activations"])
-    close(measured["vision"], planned["vision"])
+    assert_close(measured["activations"], planned["activations"])
+    assert_close(measured["vision"], planned["vision"])
 
 
 @pytest.mark.parametrize("checkpointing", ["false", "true"])
@@ -156,7 +156,7 @@ def test_the_peak_of_a_step_is_what_lives_at_once(recipes, monkeypatch, checkpoi
     with live:
         trainer.compute_loss(trainer.model, batch).backward()
     parts = ("activations", "vision", "log-probabilities", "gradients")
-    close(live.peak + batch["pixel_values"].nbytes, sum(planned[part] for part in parts))
+    assert_close(live.peak + batch["pixel_values"].nbytes, sum(planned[part] for part in parts))
 
 
 def test_the_cache_of_a_generation(recipes, monkeypatch):
@@ -164,4 +164,4 @@ def test_the_cache_of_a_generation(recipes, monkeypatch):
     rows, tokens = plan.micro_batch.generated_rows, plan.micro_batch.tokens
     with torch.no_grad():
         cache = trainer.model(input_ids=torch.ones(rows, tokens, dtype=torch.long), use_cache=True).past_key_values
-    close(sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers), plan.memory["KV cache"])
+    assert_close(sum(layer.keys.nbytes + layer.values.nbytes for layer in cache.layers), plan.memory["KV cache"])
