@@ -9,9 +9,10 @@ ROOT = Path(__file__).parent
 
 # Ranges say what the code runs on; constraints.txt says which one of those is tested.
 DEPENDENCIES = {
+    "aiohttp": "aiohttp>=3.14",  # many requests at a time to a teacher; httpx takes twenty times the CPU for each
     "accelerate": "accelerate>=1.15",  # launches and shards the training that TRL drives
     "datasets": "datasets>=5.2",  # rows with pictures: parquet, JSONL, the Hub
-    "datatrove": "datatrove>=0.10",  # runs the bridging over many prompts: cache, retries, Slurm
+    "datatrove": "datatrove>=0.10",  # runs the bridging over many rows: on this machine, on Slurm, on Ray
     "decord": "decord>=0.6; sys_platform == 'linux' and platform_machine == 'x86_64'",  # lmms-eval loads it; no other wheel
     "deepspeed": "deepspeed>=0.19.8; sys_platform == 'linux'",  # ZeRO-2 and ZeRO-3; built from source
     "gradio": "gradio>=6.31",  # the template Space
@@ -43,7 +44,6 @@ def pick(*names: str) -> list[str]:
 
 extras = {
     "gpu": pick("vllm", "liger-kernel", "deepspeed"),
-    "cold": pick("datatrove"),
     "eval": pick("lmms-eval", "decord"),
     "space": pick("gradio"),
     "dev": pick("pytest", "hypothesis", "ruff"),
