@@ -18,6 +18,7 @@ from math import lcm
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
 
+from open_vr1.cold.arguments import ColdArguments
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
 from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
@@ -26,6 +27,7 @@ from open_vr1.recipe_types import InvalidValue, convert, field_choices, members_
 
 __all__ = [
     "TASKS",
+    "ColdArguments",
     "EvalArguments",
     "GRPOArguments",
     "Recipe",
@@ -49,17 +51,19 @@ GRPO_CHOICES = {
 
 @dataclass(frozen=True)
 class Task:
-    """What a `task:` is run with: a make target, our dataclass, and the name of TRL's in `trl`."""
+    """What a `task:` is run with: a make target, our dataclass, the name of TRL's in `trl`, and whether a model is loaded."""
 
     target: str
-    arguments: type[RecipeArguments]
+    arguments: type[RecipeArguments] | type[ColdArguments]
     trainer_config: str | None = None
+    has_model: bool = True
 
 
 TASKS = {
     "sft": Task("sft", SFTArguments, "SFTConfig"),
     "grpo": Task("grpo", GRPOArguments, "GRPOConfig"),
     "eval": Task("evaluate", EvalArguments),
+    "cold": Task("cold", ColdArguments, has_model=False),
 }
 
 
@@ -73,19 +77,19 @@ class Recipe:
             The YAML file.
         values (`dict[str, Any]`):
             What it says, overrides merged in, each value of its key's type.
-        args (`RecipeArguments`):
+        args (`RecipeArguments` or `ColdArguments`):
             Our keys.
         training (`SFTConfig` or `GRPOConfig`, *optional*):
-            TRL's keys. `None` for an evaluation.
-        model (`ModelConfig`):
-            TRL's keys about the model.
+            TRL's keys. `None` where nothing is trained.
+        model (`ModelConfig`, *optional*):
+            TRL's keys about the model. `None` for cold data.
         overridden (`bool`, *optional*, defaults to `False`):
             Whether the command line changed any of them.
     """
 
     path: Path
     values: dict[str, Any]
-    args: RecipeArguments
+    args: RecipeArguments | ColdArguments
     training: Any
     model: Any
     overridden: bool = False
@@ -120,9 +124,7 @@ def read_recipe(
     _check_task(file, task)
     _set_environment(file)
 
-    from trl import ModelConfig, TrlParser
-
-    classes = [TASKS[task].arguments, *_trainer_config(task), ModelConfig]
+    classes = [TASKS[task].arguments, *_trainer_config(task), *_model_config(task)]
     values = _typed_values(file, task, classes)
     filled = dict(values)
     if task == "sft":
@@ -137,12 +139,15 @@ def read_recipe(
         own = {f.name for f in fields(cls) if f.init}
         try:
             with many_processes(elsewhere):
-                (built[cls],) = TrlParser(cls).parse_dict({key: filled[key] for key in filled if key in own})
+                built[cls] = cls(**{key: filled[key] for key in filled if key in own})
         except Exception as error:
             raise _refusal(file, error) from error
-    args, model = built[classes[0]], built[ModelConfig]
-    _check_needs(file, args, model)
-    _check_liger(file, elsewhere)
+    args = built[classes[0]]
+    model = built[classes[-1]] if TASKS[task].has_model else None
+    _check_builds(file, args)
+    if model:
+        _check_needs(file, args, model)
+        _check_liger(file, elsewhere)
     training = built[classes[1]] if len(classes) == 3 else None
     return Recipe(file.path, values, args, training, model, overridden=bool(overrides))
 
@@ -174,6 +179,14 @@ def _trainer_config(task: str) -> list[type]:
     import trl
 
     return [getattr(trl, name)] if (name := TASKS[task].trainer_config) else []
+
+
+def _model_config(task: str) -> list[type]:
+    if not TASKS[task].has_model:
+        return []
+    from trl import ModelConfig
+
+    return [ModelConfig]
 
 
 def _typed_values(file: RecipeFile, task: str, classes: Sequence[type]) -> dict[str, Any]:
@@ -212,14 +225,14 @@ def _as_given(file: RecipeFile, key: str, value: Any, hint: Any) -> Any:
 
 
 def _unknown_key(key: str, task: str, known: Sequence[str]) -> str:
-    from trl import ModelConfig
-
     others = [
         name
         for name in TASKS
         if name != task
         and any(
-            key == f.name for cls in (TASKS[name].arguments, *_trainer_config(name), ModelConfig) for f in fields(cls)
+            key == f.name
+            for cls in (TASKS[name].arguments, *_trainer_config(name), *_model_config(name))
+            for f in fields(cls)
         )
     ]
     message = f"unknown key; the nearest is {nearest(key, known)}"
@@ -288,10 +301,6 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
             raise UserError(f"{file.path}: eval_datasets: this key is missing; write eval_datasets: [{{path: ...}}]")
     elif not args.datasets:
         raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
-    for i, entry in enumerate(args.build):
-        module = entry["with"].partition(":")[0]
-        if not re.fullmatch(r"[\w.]+:\w+", entry["with"]) or not _module_exists(module):
-            raise file.error(("build", i, "with"), f"{entry['with']!r} is no function; write module:function")
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
         _check_engine_length(file, args)
@@ -299,6 +308,13 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
     if args.task == "sft" and file.values.get("max_length") is not None:
         message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
         raise file.error("max_length", f"{file.values['max_length']} {message}")
+
+
+def _check_builds(file: RecipeFile, args: RecipeArguments | ColdArguments) -> None:
+    for i, entry in enumerate(args.build):
+        module = entry["with"].partition(":")[0]
+        if not re.fullmatch(r"[\w.]+:\w+", entry["with"]) or not _module_exists(module):
+            raise file.error(("build", i, "with"), f"{entry['with']!r} is no function; write module:function")
 
 
 def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
