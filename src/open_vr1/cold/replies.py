@@ -1,0 +1,106 @@
+"""
+What teachers have answered, on disk the moment it arrives: a run that is killed asks again only for what was under way.
+
+One SQLite file for each task, opened by that task alone. A reply is kept under a hash of everything that was asked, so it is
+found again after a change that does not concern it and never after one that does.
+"""
+
+import hashlib
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from open_vr1.errors import UserError
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS outcomes
+    (made_from TEXT, row INTEGER, failed INTEGER, outcome TEXT NOT NULL, PRIMARY KEY (made_from, row)) WITHOUT ROWID;
+"""
+
+
+class Replies:
+    """
+    The replies to one task, and what has come out for each of its rows.
+
+    Args:
+        path (`Path`):
+            The SQLite file.
+        read_only (`bool`, *optional*, defaults to `False`):
+            Leave it to others to write.
+    """
+
+    def __init__(self, path: Path, read_only: bool = False):
+        self.path = path
+        if read_only:
+            self._file = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = sqlite3.connect(path, isolation_level=None, timeout=1)
+        try:
+            # The lock lasts as long as the connection: no other run can write, and no shared memory is needed, which
+            # network file systems do not have. What a killed process has written survives it without syncing each row.
+            self._file.execute("PRAGMA locking_mode = EXCLUSIVE")
+            self._file.execute("PRAGMA journal_mode = WAL")
+            self._file.execute("PRAGMA synchronous = NORMAL")
+            self._file.executescript(SCHEMA)
+        except sqlite3.OperationalError as error:
+            raise self._refusal(error) from error
+
+    def __enter__(self) -> "Replies":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+
+    def reply(self, key: bytes) -> dict[str, Any] | None:
+        found = self._file.execute("SELECT reply FROM replies WHERE key = ?", (key,)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def keep_reply(self, key: bytes, reply: dict[str, Any]) -> None:
+        self._write("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(reply)))
+
+    def keep_outcome(self, made_from: str, row: int, outcome: dict[str, Any]) -> None:
+        values = (made_from, row, int("failed" in outcome), json.dumps(outcome))
+        self._write("INSERT OR REPLACE INTO outcomes VALUES (?, ?, ?, ?)", values)
+
+    def outcome(self, made_from: str, row: int) -> dict[str, Any] | None:
+        query = "SELECT outcome FROM outcomes WHERE made_from = ? AND row = ?"
+        found = self._file.execute(query, (made_from, row)).fetchone()
+        return json.loads(found[0]) if found else None
+
+    def outcomes(self, made_from: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Rows and what came out for them, in order of the rows."""
+        query = "SELECT row, outcome FROM outcomes WHERE made_from = ? ORDER BY row"
+        for row, outcome in self._file.execute(query, (made_from,)):
+            yield row, json.loads(outcome)
+
+    def finished(self, made_from: str, with_failed: bool = True) -> set[int]:
+        """Rows that need no further request."""
+        query = "SELECT row FROM outcomes WHERE made_from = ? AND failed <= ?"
+        return {row for (row,) in self._file.execute(query, (made_from, int(with_failed)))}
+
+    def counts(self, made_from: str) -> tuple[int, int]:
+        """Rows that are answered and rows that failed."""
+        query = "SELECT count(*), coalesce(sum(failed), 0) FROM outcomes WHERE made_from = ?"
+        total, failed = self._file.execute(query, (made_from,)).fetchone()
+        return total - failed, failed
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        try:
+            self._file.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: sqlite3.OperationalError) -> UserError:
+        if "locked" in str(error):
+            return UserError(f"{self.path}: another run is writing to it; wait for that one, or stop it")
+        return UserError(f"{self.path}: {error}; what is in it stays: make room and run the same command again")
+
+
+def request_key(payload: dict[str, Any], pictures: list[str], sample: int) -> bytes:
+    """A request's name: what is asked of which model, with pictures by their SHA-256, and which of the samples it is."""
+    text = json.dumps([payload, pictures, sample], sort_keys=True)
+    return hashlib.blake2b(text.encode(), digest_size=16).digest()
