@@ -143,6 +143,8 @@ class ColdArguments:
             Files of the dataset.
         dataset_name (`str`, *optional*):
             The dataset's Hub id, for its card.
+        license (`str`, *optional*, defaults to `"other"`):
+            The dataset's licence on its card, as the Hub writes it. Each row has its own beside it.
         until (`str`, *optional*):
             The last step to run, such as `describe`: the next start goes on after it, on this machine or another.
     """
@@ -167,6 +169,7 @@ class ColdArguments:
     rl: RLEntry | None = None
     shards: int = 48
     dataset_name: str | None = None
+    license: str = "other"
     until: str | None = None
 
     def __post_init__(self):

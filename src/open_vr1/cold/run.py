@@ -16,7 +16,7 @@ from typing import Any
 
 from open_vr1.build import run_builds
 from open_vr1.cold.bridge import Pass, outcomes_of
-from open_vr1.cold.card import write_card
+from open_vr1.cold.facts import dataset_card, gather_facts
 from open_vr1.cold.decontaminate import check_against, decontaminate
 from open_vr1.cold.endpoint import check_endpoint
 from open_vr1.cold.executors import check_executor, run_pass
@@ -29,7 +29,7 @@ from open_vr1.cold.rules import make_rules
 from open_vr1.cold.select import select
 from open_vr1.cold.shards import FOLDERS, Shards
 from open_vr1.cold.sources import check_source
-from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, write_json
+from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, write_json, write_text
 from open_vr1.cold.store import RowStore
 from open_vr1.errors import UserError
 from open_vr1.recipe import Recipe
@@ -164,7 +164,7 @@ class ColdRun:
     def _ask(self, name: str, line: Line) -> bool:
         dropped = self.verdicts("drop")
         work = replace(self.passes[name], skip=frozenset(dropped))
-        return run_pass(work, self.args.executor, self._counts("gather")["rows"] - len(dropped), line)
+        return run_pass(work, self.args.executor, self.counts("gather")["rows"] - len(dropped), line)
 
     def _filter(self, line: Line) -> bool:
         answered = [list(work.counts(self.tasks)) for work in self.passes.values()]
@@ -173,7 +173,7 @@ class ColdRun:
         if step.counts is None:
             outcomes = outcomes_of(*self.passes.values(), self.tasks) if self.passes else None
             dropped = self.verdicts("drop")
-            total = self._counts("gather")["rows"] - len(dropped)
+            total = self.counts("gather")["rows"] - len(dropped)
             told = lambda done, kept: line.tell(done, total, f"kept {kept / done:.1%}")
             step.finish(filter_rows(self.store.read(), outcomes, dropped, self.rules, step.begin(), told))
         counts = step.counts
@@ -207,17 +207,20 @@ class ColdRun:
 
     def _publish(self, folder: Path, files: list[dict[str, Any]]) -> None:
         """Put the finished folders where `load_dataset` looks for them."""
-        write_json(self.build / "manifest.json", {"made_from": self.made_from["shards"], "files": files})
+        there = {file["path"].partition("/")[0] for file in files}
         for name in FOLDERS.values():
-            if (folder / name).is_dir():
+            if (folder / name).is_dir() or name not in there:
                 shutil.rmtree(self.folder / name, ignore_errors=True)
+            if (folder / name).is_dir():
                 (folder / name).rename(self.folder / name)
+        write_json(self.build / "manifest.json", {"made_from": self.made_from["shards"], "files": files})
 
     def _report(self, line: Line) -> bool:
-        step = self._step("report", self.made_from["shards"])
+        step = self._step("report", self.made_from["shards"], self.args.dataset_name, _code())
         if step.counts is None:
-            write_card(self)
-            write_report(self, step.begin())
+            facts = gather_facts(self)
+            write_text(self.folder / "README.md", dataset_card(facts))
+            write_report(facts, self.build, step.begin())
             step.finish({})
         line.end(f"{step.path / 'report.html'}")
         return True
@@ -231,8 +234,6 @@ class ColdRun:
 
     def counts(self, name: str) -> dict[str, Any]:
         return StepFolder(self.build / name, self.made_from[name]).counts
-
-    _counts = counts
 
     @cached_property
     def store(self) -> RowStore:

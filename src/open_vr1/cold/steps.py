@@ -5,6 +5,7 @@ A step's folder in `_build/`: begun once, finished once, and made again when wha
 been begun with the same inputs is the step's own to go on from.
 """
 
+import errno
 import hashlib
 import json
 import os
@@ -17,6 +18,7 @@ from typing import Any
 from open_vr1.errors import UserError
 
 BEGUN, DONE = "begun.json", "done.json"
+BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -92,7 +94,10 @@ def disk_errors(place: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise UserError(f"{place}: {error.strerror or error}; make room and run the same command again") from error
+        if error.errno not in BROKEN_DISK:
+            raise
+        reason = os.strerror(error.errno)
+        raise UserError(f"{error.filename or place}: {reason}; mend that and run the same command again to go on") from error
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -1,0 +1,102 @@
+"""What a run has counted, gathered for the card and the report: rows in and out of every step, by source, by licence."""
+
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow.parquet as pq
+import yaml
+from datasets import DatasetInfo
+
+from open_vr1.cold.rules import RULES
+from open_vr1.cold.shards import FEATURES, FOLDERS
+from open_vr1.hub.cards import render_card
+
+if TYPE_CHECKING:
+    from open_vr1.cold.run import ColdRun
+
+# As the Hub wants a size written: the largest bound that the rows do not reach.
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+def gather_facts(run: "ColdRun") -> dict[str, Any]:
+    """Everything that the card and the report state."""
+    steps = {name: run.counts(name) for name in ("gather", "decontaminate", "filter", "select", "shards")}
+    passes = {name: sum_counts(work.counts(run.tasks)) for name, work in run.passes.items()}
+    return {
+        "recipe": run.where,
+        "name": run.args.dataset_name,
+        "folder": run.folder.name,
+        "license": run.args.license,
+        "steps": steps,
+        "passes": passes,
+        "funnel": funnel(steps),
+        "rules": [{"name": name, "definition": RULES[name].definition} for name, _ in run.rules],
+        "rule_options": run.args.rule_options,
+        "decontaminate": run.args.decontaminate,
+        "provenance": run.provenance,
+        "samples": run.args.samples,
+        "seed": run.args.seed,
+        "target_rows": run.args.target_rows,
+        "licenses": _licenses(run.folder),
+        "sizes": _sizes(steps["shards"]["files"]),
+    }
+
+
+def sum_counts(counts: Any) -> dict[str, int]:
+    answered, failed = 0, 0
+    for good, bad in counts:
+        answered, failed = answered + good, failed + bad
+    return {"answered": answered, "failed": failed}
+
+
+def funnel(steps: dict[str, Any]) -> list[dict[str, Any]]:
+    """Each step and rule with the rows that came in, that it took out, and that went on."""
+    stages = [("gather", rule, count) for rule, count in steps["gather"]["rejected"].items()]
+    stages += [("decontaminate", kind, count) for kind, count in steps["decontaminate"].get("dropped_by_kind", {}).items()]
+    stages += [("filter", rule, count) for rule, count in steps["filter"]["rejected"].items()]
+    stages += [("select", "not drawn", steps["select"]["kept"] - steps["select"]["default"])]
+    left = steps["gather"]["rows"] + sum(steps["gather"]["rejected"].values())
+    made = []
+    for step, rule, out in stages:
+        made.append({"step": step, "rule": rule, "rows_in": left, "out": out, "rows_out": left - out})
+        left -= out
+    return made
+
+
+def dataset_card(facts: dict[str, Any]) -> str:
+    """The dataset's `README.md`."""
+    counted = {config: facts["sizes"][config]["rows"] for config in facts["sizes"]}
+    size = next((words for bound, words in SIZES if counted["default"] < bound), "n>1M")
+    infos = {config: _info(config, facts["sizes"][config]) for config in facts["sizes"]}
+    return render_card("dataset_cards/cold.md.jinja", **facts, counted=counted, size_category=size, infos=infos)
+
+
+def _info(config: str, size: dict[str, int]) -> str:
+    """`dataset_info` as the Hub writes it, for one configuration."""
+    info = DatasetInfo(features=FEATURES[config], config_name=config)
+    entry = {"config_name": config, **info._to_yaml_dict()}
+    entry |= {
+        "splits": [{"name": "train", "num_bytes": size["bytes"], "num_examples": size["rows"]}],
+        "download_size": size["bytes"],
+        "dataset_size": size["bytes"],
+    }
+    return yaml.safe_dump([entry], sort_keys=False)
+
+
+def _sizes(files: list[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    sizes: dict[str, dict[str, int]] = {}
+    for config, folder in FOLDERS.items():
+        own = [file for file in files if file["path"].startswith(f"{folder}/")]
+        if own:
+            sizes[config] = {key: sum(file[key] for file in own) for key in ("rows", "bytes")} | {"files": len(own)}
+    return sizes
+
+
+def _licenses(folder: Path) -> list[dict[str, Any]]:
+    """Rows of the dataset by source and licence."""
+    counted: Counter = Counter()
+    for path in sorted((folder / FOLDERS["default"]).glob("*.parquet")):
+        table = pq.read_table(path, columns=["source", "license"]).to_pydict()
+        counted.update(zip(table["source"], table["license"], strict=True))
+    return [{"source": source, "license": license_, "rows": rows} for (source, license_), rows in sorted(counted.items())]
