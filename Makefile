@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes sft grpo evaluate sweep rewards test test-all test-newest test-vllm quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards test test-all test-newest test-vllm quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -46,6 +46,10 @@ plan: need-RECIPE $(READY) ## what a recipe does, needs and lacks: RECIPE=recipe
 
 check-recipes: $(READY) ## everything that is wrong with any recipe folder, as CI sees it; offline
 	$(PYTHON) -m open_vr1.check_recipes $(ARGS)
+
+cold: EXAMPLE = RECIPE=recipes/vr1_tiny/cold.yaml
+cold: need-RECIPE $(READY) ## chains of thought from pictures and questions: RECIPE=recipes/vr1_tiny/cold.yaml ARGS="--until describe"
+	$(PYTHON) -m open_vr1.cold --config $(RECIPE) $(ARGS)
 
 sft: EXAMPLE = RECIPE=recipes/vr1_tiny/sft.yaml
 sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 1e-4" ACCELERATE=zero2

@@ -27,7 +27,7 @@ from open_vr1.sweep.grid import read_sweep
 RECIPES = Path("recipes")
 NOT_RECIPES = ("accelerate_configs",)
 FRONT_MATTER = {
-    "base_model": "the Hub id of the model that it begins with, or built from scratch",
+    "base_model": "the Hub id of the model that it begins with, built from scratch, or none where it makes data",
     "license": "of what it makes, as the Hub writes it: apache-2.0; other with license_name and license_link",
     "datasets": "a list of the datasets it names",
     "hardware": "what it is meant for, like 8 x 80 GB",
@@ -256,7 +256,7 @@ def _plan_problems(file: Path, commands: Sequence[Command], hardware: str | None
             wrong += str(error).splitlines()
             continue
         wrong += plan.errors + plan.misfits
-        if find_config(plan.model, offline=True) is None:
+        if plan.model and find_config(plan.model, offline=True) is None:
             wrong.append(
                 f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json in "
                 "src/open_vr1/plan/configs and name it in names.yaml there"
@@ -283,8 +283,8 @@ def _agreement(folder: Path, facts: dict[str, Any]) -> list[str]:
             continue
         if not isinstance(values, dict):
             continue
-        bases.add(values.get("model_name_or_path"))
-        for entry in values.get("datasets") or []:
+        bases.add(values.get("model_name_or_path", "none"))
+        for entry in [*(values.get("datasets") or []), *(values.get("sources") or [])]:
             path = entry.get("path") if isinstance(entry, dict) else None
             if path and "datasets" in facts and path.count("/") == 1 and path not in facts["datasets"]:
                 wrong.append(f"{readme}:1: datasets: {path} of {file.name} is not among them; add it")

@@ -166,7 +166,6 @@ def _text_row(
 ) -> dict[str, Any]:
     values = {ours: row[theirs] for ours, theirs in columns.items() if ours != "images"}
     place = f"{where}: row {index}" + (f" (id {values['id']})" if "id" in values else "")
-    question = _text_of(values["prompt"], columns["prompt"], place)
     made = {name: values[name] for name in carried}
     if "id" in values:
         made["id"] = str(values["id"])
@@ -175,12 +174,20 @@ def _text_row(
     if "choices" in values:
         made["choices"] = _choices_of(values["choices"], columns["choices"], place)
     try:
-        text = prompts.question_text(question, made.get("choices"))
+        if _is_chat(values["prompt"]):  # Its words have the choices in them.
+            text = prompts.chat_text(values["prompt"], "user")
+        else:
+            text = prompts.question_text(_text_of(values["prompt"], columns["prompt"], place), made.get("choices"))
         made["prompt"] = prompts.build_prompt(text, counts[index], system_prompt)
     except ValueError as error:
-        raise UserError(f"{place}: {error}") from error
+        raise UserError(f"{place}: column {columns['prompt']}: {error}") from error
     if wants_completion:
-        if "completion" in values:
+        if "completion" in values and _is_chat(values["completion"]):
+            try:
+                answer = prompts.chat_text(values["completion"], "assistant")
+            except ValueError as error:
+                raise UserError(f"{place}: column {columns['completion']}: {error}") from error
+        elif "completion" in values:
             answer = _text_of(values["completion"], columns["completion"], place)
         else:
             final = "answer" if "answer" in values else "solution"
@@ -188,6 +195,10 @@ def _text_row(
             answer = prompts.format_completion(thinking, _text_of(values[final], columns[final], place))
         made["completion"] = [{"role": "assistant", "content": [{"type": "text", "text": answer}]}]
     return made
+
+
+def _is_chat(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and isinstance(value[0], dict) and "role" in value[0]
 
 
 def _text_of(value: Any, column: str, place: str) -> str:

@@ -38,6 +38,28 @@ def question_text(question: str, choices: list[str] | None = None) -> str:
     return f"{question}\nChoices: {lettered}"
 
 
+def chat_text(messages: list[dict[str, Any]], role: str) -> str:
+    """
+    The words of a chat of one message, with a mark for each picture.
+
+    Args:
+        messages (`list[dict]`):
+            Messages whose content is text or a list of parts.
+        role (`str`):
+            Who has to have said them.
+    """
+    if len(messages) != 1 or messages[0].get("role") != role:
+        said = ", ".join(str(message.get("role")) for message in messages)
+        raise ValueError(f"one message of the {role} is wanted, and these are of: {said}; split the rows")
+    content = messages[0].get("content")
+    if isinstance(content, str):
+        return content
+    parts = [IMAGE_PLACEHOLDER if part.get("type") == "image" else part.get("text") or "" for part in content or []]
+    if not "".join(parts).replace(IMAGE_PLACEHOLDER, "").strip():
+        raise ValueError(f"the message of the {role} has no words")
+    return "".join(parts)
+
+
 def build_prompt(text: str, num_images: int, system_prompt: str | None = None) -> list[dict[str, Any]]:
     """
     Chat messages for one row, with one image part per picture.

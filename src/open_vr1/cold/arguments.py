@@ -13,7 +13,7 @@ class SourceEntry(TypedDict, total=False):
     `name` is ours, `path` a Hub id, a folder, or a `.parquet`, `.jsonl` or `.json` file. `format` is `rows` (a column for each
     field; `columns` maps our names to the source's) or `chat` (conversations, as the released rows have them). `pictures`
     are the folders and archives in which paths are looked up. `license` is one for all rows, or one by subset with `*` for
-    the rest.
+    the rest. `limit` takes the first so many rows; `rows` says how many there are, for the plan alone.
     """
 
     name: Required[str]
@@ -27,6 +27,7 @@ class SourceEntry(TypedDict, total=False):
     pictures: str | list[str]
     license: str | dict[str, str]
     limit: int
+    rows: int
 
 
 ServeEntry = TypedDict("ServeEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)

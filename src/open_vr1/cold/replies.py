@@ -15,7 +15,8 @@ from typing import Any
 from open_vr1.errors import UserError
 
 SCHEMA = """
-CREATE TABLE IF NOT EXISTS replies (key BLOB PRIMARY KEY, reply TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS replies
+    (key BLOB PRIMARY KEY, prompt_tokens INTEGER, completion_tokens INTEGER, reply TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS outcomes
     (made_from TEXT, row INTEGER, failed INTEGER, outcome TEXT NOT NULL, PRIMARY KEY (made_from, row)) WITHOUT ROWID;
 """
@@ -60,7 +61,8 @@ class Replies:
         return json.loads(found[0]) if found else None
 
     def keep_reply(self, key: bytes, reply: dict[str, Any]) -> None:
-        self._write("INSERT OR REPLACE INTO replies VALUES (?, ?)", (key, json.dumps(reply)))
+        values = (key, reply["prompt_tokens"], reply["completion_tokens"], json.dumps(reply))
+        self._write("INSERT OR REPLACE INTO replies VALUES (?, ?, ?, ?)", values)
 
     def keep_outcome(self, made_from: str, row: int, outcome: dict[str, Any]) -> None:
         values = (made_from, row, int("failed" in outcome), json.dumps(outcome))
@@ -87,6 +89,12 @@ class Replies:
         query = "SELECT count(*), coalesce(sum(failed), 0) FROM outcomes WHERE made_from = ?"
         total, failed = self._file.execute(query, (made_from,)).fetchone()
         return total - failed, failed
+
+    def tokens(self) -> tuple[int, int, int]:
+        """Rows that are answered, and all tokens in and out so far."""
+        rows = self._file.execute("SELECT count(*) FROM outcomes WHERE NOT failed").fetchone()[0]
+        query = "SELECT coalesce(sum(prompt_tokens), 0), coalesce(sum(completion_tokens), 0) FROM replies"
+        return (rows, *self._file.execute(query).fetchone())
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
         try:

@@ -31,7 +31,10 @@ def main(argv: Sequence[str] | None = None) -> None:
             raise
         print(json.dumps({"recipe": given.config, "errors": str(error).splitlines(), "warnings": []}))
         sys.exit(2)
-    from open_vr1.plan.page import as_text
+    if plan.task == "cold":
+        from open_vr1.cold.plan import as_text
+    else:
+        from open_vr1.plan.page import as_text
 
     print(json.dumps(plan.as_json()) if given.json else as_text(plan))
     wrong = plan.errors + plan.misfits
@@ -58,7 +61,10 @@ def plan_file(
     if count < 1:
         raise UserError(f"PROCESSES={processes}: write 1 or more")
     recipe = read_recipe(path, task, overrides, elsewhere=Elsewhere(count, machine.sharded_by))
+    if task == "cold":
+        from open_vr1.cold.plan import make_cold_plan
 
+        return make_cold_plan(recipe)
     from open_vr1.plan import Cluster, is_offline, make_plan
 
     gpu_bytes = int(gpu_gib * 2**30) if gpu_gib else None
