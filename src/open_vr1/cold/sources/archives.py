@@ -118,7 +118,9 @@ class Zip(_Archive):
             ends = sorted(members.values(), key=lambda info: info.header_offset)
             for info in {info.filename: info for info in ends[:1] + ends[-1:]}.values():
                 if info.flag_bits & 1:
-                    raise UserError(f"{where}: pictures: {parts[0]}: it has a password; unpack it and write the folder")
+                    raise UserError(
+                        f"{where}: pictures: {parts[0]}: it has a password; unpack it and write the folder"
+                    )
                 self._zip.open(info).close()
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OSError) as error:
             raise UserError(

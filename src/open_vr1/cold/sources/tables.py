@@ -48,7 +48,9 @@ class Table:
         """The first rows, as far as they can be read."""
         found = []
         try:
-            found.extend(item[1] for item in islice(self.rows(), PEEK) if not isinstance(item, BadRow))
+            for item in islice(self.rows(), PEEK):
+                if not isinstance(item, BadRow):
+                    found.append(item[1])
         except UserError:
             if not found:
                 raise
@@ -111,8 +113,12 @@ def _files_table(files: list[Path], base: Path, where: str) -> Table:
     if files[0].suffix == ".parquet":
         columns += _open_parquet(files[0], where).schema_arrow.names
     else:
-        columns += dict.fromkeys(name for row in table.head() for name in row)
+        columns += _columns_of(table.head())
     return table
+
+
+def _columns_of(rows: list[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row))
 
 
 def _json_rows(file: Path, prefix: str, where: str) -> Rows:
@@ -133,7 +139,9 @@ def _open_parquet(file: Path, where: str) -> Any:
         # Pre-buffering would hold a whole group of rows with all its pictures.
         return ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
     except (ArrowException, OSError) as error:
-        raise UserError(f"{where}: path: {file}: this parquet file is not whole ({error}); download it again") from error
+        raise UserError(
+            f"{where}: path: {file}: this parquet file is not whole ({error}); download it again"
+        ) from error
 
 
 def _parquet_rows(file: Path, prefix: str, where: str) -> Rows:
@@ -174,11 +182,14 @@ def _dataset_table(dataset: Dataset | IterableDataset, base: Path | None, where:
         except UserError:
             raise
         except Exception as error:  # Whatever a network, a file system or a loader may raise.
-            raise UserError(f"{where}: path: it cannot be read after row {number}: {error.__cause__ or error}") from error
+            raise UserError(
+                f"{where}: path: it cannot be read after row {number}: {error.__cause__ or error}"
+            ) from error
 
-    if not dataset.column_names and isinstance(dataset, IterableDataset):
-        dataset = dataset._resolve_features()
-    return Table(list(dataset.column_names), base, rows)
+    table = Table(list(dataset.column_names or ()), base, rows)
+    if not table.columns:  # A stream of JSON only knows them once it is read.
+        table.columns.extend(_columns_of(table.head()))
+    return table
 
 
 def _undecoded(dataset: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:

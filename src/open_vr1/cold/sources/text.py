@@ -36,7 +36,9 @@ _LABEL = re.compile(r"\(?([A-Za-z])\s*[:.)]\s*(?=\S)")
 _TAG = re.compile(r"</?(?:think|answer)>", re.IGNORECASE)
 _CONCLUSION = re.compile(r"<CONCLUSION>(.*?)</CONCLUSION>", re.IGNORECASE | re.DOTALL)
 _MULBERRY = re.compile(r"###\s*The final answer is:?[ \t]*\n*([^\n]*)", re.IGNORECASE)
-_STRUCTURE = re.compile(r"</?(?:think|answer|summary|caption|reasoning|conclusion)>|^###", re.IGNORECASE | re.MULTILINE)
+_STRUCTURE = re.compile(
+    r"</?(?:think|answer|summary|caption|reasoning|conclusion)>|^###", re.IGNORECASE | re.MULTILINE
+)
 _REPEATED = re.compile(r"\A.*\n\s*Answer:\s*(?=\S)", re.IGNORECASE | re.DOTALL)
 _OPTION = re.compile(r"(?:option|choice)\s*\(?([A-Za-z])\)?\.?", re.IGNORECASE)
 _FULL_STOP = re.compile(r"(?<!\.[A-Za-z])(?<!\.)\.\Z")
@@ -50,18 +52,23 @@ def read_question(text: str) -> tuple[str, list[str], int]:
     """
     The question alone, its choices without letters, and how many picture marks the text had.
 
-    Marks before and after the question go, as the pictures come first without them. Marks inside it stay.
+    Marks before and after the question go, as the pictures come first without them. If one is inside, all stay.
     """
     text = _MARK.sub(IMAGE_PLACEHOLDER, text).strip()
     marks = text.count(IMAGE_PLACEHOLDER)
-    text = _MARKS_AROUND.sub("", text).strip()
-    for pattern in _BEFORE:
-        text = pattern.sub("", text, count=1).strip()
-    for pattern in _AFTER:
-        text = pattern.sub("", text, count=1).strip()
-    text = _MARKS_AROUND.sub("", text).strip()
-    question, choices = _split_choices(text)
+    bare = _without_frame(text)
+    if IMAGE_PLACEHOLDER in bare:
+        return text, [], marks
+    question, choices = _split_choices(bare)
     return question, choices, marks
+
+
+def _without_frame(text: str) -> str:
+    """The question without what the source put before and after it."""
+    text = _MARKS_AROUND.sub("", text).strip()
+    for pattern in (*_BEFORE, *_AFTER, _MARKS_AROUND):
+        text = pattern.sub("", text).strip()
+    return text
 
 
 def _split_choices(text: str) -> tuple[str, list[str]]:
@@ -109,23 +116,33 @@ def stated_answer(text: str) -> str:
     """
     for pattern in (_CONCLUSION, _MULBERRY):
         if found := pattern.findall(text):
-            return _tidy_answer(found[-1])
-    reading = read_answer(_TAG.sub(lambda tag: tag.group().lower(), text))
+            return _not_empty(found[-1])
+    reading = read_answer(lower_tags(text))
     if len(reading.candidates) > 1:
         raise NoAnswer(f"it states several answers: {', '.join(reading.candidates)}")
     if reading.candidates:
-        return _tidy_answer(reading.candidates[0])
+        return _not_empty(reading.candidates[0])
     if reading.reason != "no_answer_block" or _STRUCTURE.search(text) or "\n" in text.strip():
         raise NoAnswer(f"{reading.reason}: ...{text.strip()[-100:]}")
-    return _tidy_answer(text)
+    return _not_empty(text)
 
 
-def _tidy_answer(answer: str) -> str:
+def lower_tags(text: str) -> str:
+    """The tags of the answer format as `open_vr1.prompts` writes them."""
+    return _TAG.sub(lambda tag: tag.group().lower(), text)
+
+
+def _not_empty(answer: str) -> str:
+    answer = tidy_answer(answer)
+    if not answer:
+        raise NoAnswer("its answer is empty")
+    return answer
+
+
+def tidy_answer(answer: str) -> str:
     """`option B.` is `B`; a text keeps its words and loses its full stop."""
     answer = _FULL_STOP.sub("", _REPEATED.sub("", answer.strip()).strip()).strip()
     option = _OPTION.fullmatch(answer)
-    if not answer:
-        raise NoAnswer("its answer is empty")
     return option[1].upper() if option else answer
 
 
