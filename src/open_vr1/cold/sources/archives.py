@@ -29,7 +29,7 @@ class Place(Protocol):
 
     Args:
         label (`str`):
-            Its path, for messages.
+            Its absolute path.
         own_name (`str`):
             Its name without suffix, which rows may put before the names in it.
         roots (`Sequence[str]`):
@@ -57,7 +57,7 @@ class Folder:
     roots = ("",)
 
     def __init__(self, path: Path):
-        self._path, self.label, self.own_name = path, str(path), path.resolve().name
+        self._path, self.label, self.own_name = path, str(path.absolute()), path.resolve().name
         self._spellings = lru_cache(maxsize=FOLDERS_IN_MEMORY)(self._list)
 
     def has(self, name: str) -> bool:
@@ -89,7 +89,7 @@ class _Archive:
     """What a zip and a tar have in common: a list of names."""
 
     def __init__(self, parts: Sequence[Path], names: Iterable[str]):
-        self.label = str(parts[0])
+        self.label = str(parts[0].absolute())
         self.own_name = parts[0].name.partition(".")[0]
         self._names = names
         self._folders: set[str] = set()
@@ -114,7 +114,8 @@ class Zip(_Archive):
     def __init__(self, parts: Sequence[Path], where: str):
         try:
             self._zip = zipfile.ZipFile(open_parts(parts))
-            members = {info.filename: info for info in self._zip.infolist() if not info.is_dir()}
+            infos = [info for info in self._zip.infolist() if not info.is_dir()]
+            members = {name: info for info in infos if (name := clean(info.filename))}
             ends = sorted(members.values(), key=lambda info: info.header_offset)
             for info in {info.filename: info for info in ends[:1] + ends[-1:]}.values():
                 if info.flag_bits & 1:
@@ -142,7 +143,12 @@ class Tar(_Archive):
 
     def __init__(self, parts: Sequence[Path], where: str, cache_dir: Path | None):
         self._file = open_parts(parts)
-        self._members = _tar_members(tuple(parts), _stamp(parts), where, cache_dir)
+        try:
+            self._members = _tar_members(tuple(parts), _stamp(parts), cache_dir)
+        except tarfile.TarError as error:
+            raise UserError(
+                f"{where}: pictures: {parts[0]}: this tar of {_size(parts)} bytes is not whole ({error}); download it again"
+            ) from error
         super().__init__(parts, self._members)
 
     def read(self, name: str) -> bytes:
@@ -180,13 +186,11 @@ def clean(name: str) -> str | None:
 
 
 @lru_cache(maxsize=4)
-def _tar_members(
-    parts: tuple[Path, ...], stamp: str, where: str, cache_dir: Path | None
-) -> dict[str, tuple[int, int]]:
+def _tar_members(parts: tuple[Path, ...], stamp: str, cache_dir: Path | None) -> dict[str, tuple[int, int]]:
     cached = cache_dir and cache_dir / f"{parts[0].name}-{stamp}.json"
     if cached and cached.exists():
         return json.loads(cached.read_bytes())
-    members = _read_headers(parts, where)
+    members = _read_headers(parts)
     if cached:
         cache_dir.mkdir(parents=True, exist_ok=True)
         half = cached.with_suffix(f".{os.getpid()}")
@@ -195,25 +199,20 @@ def _tar_members(
     return members
 
 
-def _read_headers(parts: Sequence[Path], where: str) -> dict[str, tuple[int, int]]:
-    members, links = {}, {}
-    with open_parts(parts) as file:
-        tar = None
-        try:
-            tar = tarfile.open(fileobj=file, mode="r:")
+def _read_headers(parts: Sequence[Path]) -> dict[str, tuple[int, int]]:
+    members, links, at = {}, {}, 0
+    try:
+        with open_parts(parts) as file, tarfile.open(fileobj=file, mode="r:") as tar:
             while (member := tar.next()) is not None:
+                at = tar.offset
                 tar.members.clear()  # Or it would keep a kilobyte of each.
                 name = clean(member.name)
                 if name and member.isreg():
                     members[name] = (member.offset_data, member.size)
                 elif name and (member.islnk() or member.issym()):
                     links[name] = _target(member)
-        except (tarfile.TarError, OSError) as error:
-            at = tar.offset if tar else 0
-            raise UserError(
-                f"{where}: pictures: {parts[0]}: this tar of {_size(parts)} bytes is not whole ({error}, after "
-                f"{len(members)} files, at byte {at}); download it again"
-            ) from error
+    except tarfile.TarError as error:
+        raise tarfile.ReadError(f"{error} at byte {at}, after {len(members)} files") from error
     members.update({name: members[target] for name, target in links.items() if target in members})
     return members
 

@@ -129,14 +129,14 @@ def read_row(place: str, row: Mapping[str, Any], layout: Layout, pictures: Pictu
             yield BadRow(turn_id, bad.rule, bad.evidence)
             continue
         original = reply or str(values.get("original") or "")
-        yield SourceRow(turn_id, question=question, choices=choices, answer=answer, original=original, **common)
+        yield SourceRow(turn_id, question=question, choices=tuple(choices), answer=answer, original=original, **common)
 
 
 def _made_id(place: str, picture: Any, question: Any) -> str:
     """The path and the question, which stay when rows are sorted or left out; the place of a row whose picture has none."""
     if not isinstance(picture, str):
         return place
-    return f"{picture.strip('./')}:{sha256(str(question).encode(errors='replace')).hexdigest()[:12]}"
+    return f"{picture.lstrip('./')}:{sha256(str(question).encode(errors='replace')).hexdigest()[:12]}"
 
 
 def _turns(conversation: Any) -> list[tuple[str, str | None]]:
@@ -195,7 +195,7 @@ def _picture(given: Any, pictures: Pictures) -> Picture:
         return Picture("", lambda: given)
     if isinstance(given, dict):
         return Picture(_path_of(given), lambda: given["bytes"])
-    if "://" in given:
+    if given.startswith("hf://") or given.startswith("zip://") and "::hf://" in given:
         return Picture(given, partial(_fetch, given))
     if found := pictures.find(given):
         return found
@@ -203,6 +203,7 @@ def _picture(given: Any, pictures: Pictures) -> Picture:
 
 
 def _fetch(url: str) -> bytes:
+    """What the Hub's loaders leave of a picture beside its rows. No other address is followed: rows are not trusted."""
     with fsspec.open(url, "rb") as file:
         return file.read()
 

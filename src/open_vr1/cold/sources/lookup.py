@@ -43,6 +43,9 @@ class Pictures:
 
     def find(self, path: str) -> Picture | None:
         """The picture that a row's path means, unread."""
+        for place in self._places:
+            # Loaders of folders write their files' absolute paths.
+            path = path.removeprefix(f"{place.label}/")
         name = clean(path)
         if name is None:
             return None
@@ -89,7 +92,9 @@ def open_pictures(entry: SourceEntry, base: Path | None, where: str, cache_dir: 
         path = Path(name).expanduser()
         found = [path] if path.exists() else [Path(match) for match in sorted(glob.glob(str(path)))]
         if not found:
-            raise UserError(f"{where}: pictures: {name}: there is no such folder or archive; check the path")
+            parts = sorted(glob.glob(f"{glob.escape(str(path))}?part*"))
+            hint = f"write {name}{Path(parts[0]).name.removeprefix(path.name)[0]}part*" if parts else "check the path"
+            raise UserError(f"{where}: pictures: {name}: there is no such folder or archive; {hint}")
         files += found
     return Pictures([open_place(parts, where, cache_dir) for parts in join_parts(files, where)])
 

@@ -6,6 +6,7 @@ A picture that comes with its row, as in parquet, is in memory as long as the ro
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from glob import glob
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -84,7 +85,7 @@ def _folder_table(entry: SourceEntry, path: Path, where: str) -> Table:
         f"{folder}{split}{rest}{suffix}" for folder in ("", "data/") for rest in ("", "-*") for suffix in FORMATS
     ]
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    files = [file for pattern in patterns for file in sorted(path.glob(pattern))]
+    files = [Path(file) for pattern in patterns for file in sorted(glob(str(path / pattern), recursive=True))]
     if not files:
         there = sorted(file.name for file in path.iterdir() if file.suffix in FORMATS)
         raise UserError(

@@ -10,7 +10,7 @@ import re
 from collections.abc import Sequence
 
 from open_vr1.prompts import IMAGE_PLACEHOLDER
-from open_vr1.rewards.letters import gold_letter
+from open_vr1.rewards.letters import compare_choice, gold_letter
 from open_vr1.rewards.quantities import tidy
 from open_vr1.rewards.reading import read_answer
 
@@ -56,19 +56,15 @@ def read_question(text: str) -> tuple[str, list[str], int]:
     """
     text = _MARK.sub(IMAGE_PLACEHOLDER, text).strip()
     marks = text.count(IMAGE_PLACEHOLDER)
-    bare = _without_frame(text)
-    if IMAGE_PLACEHOLDER in bare:
-        return text, [], marks
-    question, choices = _split_choices(bare)
-    return question, choices, marks
-
-
-def _without_frame(text: str) -> str:
-    """The question without what the source put before and after it."""
-    text = _MARKS_AROUND.sub("", text).strip()
-    for pattern in (*_BEFORE, *_AFTER, _MARKS_AROUND):
+    bare = _MARKS_AROUND.sub("", text).strip()
+    if IMAGE_PLACEHOLDER not in bare:
+        text = bare
+    for pattern in (*_BEFORE, *_AFTER):
         text = pattern.sub("", text).strip()
-    return text
+    if IMAGE_PLACEHOLDER not in bare:  # One may have stood between the question and what came after it.
+        text = _MARKS_AROUND.sub("", text).strip()
+    question, choices = _split_choices(text)
+    return question, choices, marks
 
 
 def _split_choices(text: str) -> tuple[str, list[str]]:
@@ -150,5 +146,12 @@ def gold_answer(answer: str, choices: Sequence[str]) -> str | None:
     """The letter of the choice that an answer names by letter or by text, `None` if it names none; without choices, itself."""
     if not choices:
         return answer
-    index = gold_letter(tidy(answer), tuple(choices))
-    return None if index is None else chr(ord("A") + index)
+    answer, choices = tidy(answer), tuple(choices)
+    index = gold_letter(answer, choices)
+    named = [index] if index is not None else [i for i in range(len(choices)) if _names(answer, i, choices)]
+    return chr(ord("A") + named[0]) if len(named) == 1 else None
+
+
+def _names(answer: str, index: int, choices: tuple[str, ...]) -> bool:
+    """Whether an answer would count as this choice if a model gave it, like `B (45°)`."""
+    return compare_choice(index, answer, choices) == "correct"
