@@ -41,6 +41,7 @@ _STRUCTURE = re.compile(
 )
 _REPEATED = re.compile(r"\A.*\n\s*Answer:\s*(?=\S)", re.IGNORECASE | re.DOTALL)
 _OPTION = re.compile(r"(?:option|choice)\s*\(?([A-Za-z])\)?\.?", re.IGNORECASE)
+_IN_BRACKETS = re.compile(r"\A([A-Z])\s*\(([^()]+)\)\Z")
 _FULL_STOP = re.compile(r"(?<!\.[A-Za-z])(?<!\.)\.\Z")
 
 
@@ -146,12 +147,12 @@ def gold_answer(answer: str, choices: Sequence[str]) -> str | None:
     """The letter of the choice that an answer names by letter or by text, `None` if it names none; without choices, itself."""
     if not choices:
         return answer
-    answer, choices = tidy(answer), tuple(choices)
+    answer, choices = tidy(_IN_BRACKETS.sub(r"\1: \2", answer)), tuple(choices)
     index = gold_letter(answer, choices)
     named = [index] if index is not None else [i for i in range(len(choices)) if _names(answer, i, choices)]
     return chr(ord("A") + named[0]) if len(named) == 1 else None
 
 
 def _names(answer: str, index: int, choices: tuple[str, ...]) -> bool:
-    """Whether an answer would count as this choice if a model gave it, like `B (45°)`."""
+    """Whether an answer would count as this choice if a model gave it, like `The correct answer is B`."""
     return compare_choice(index, answer, choices) == "correct"
