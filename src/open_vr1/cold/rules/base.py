@@ -1,0 +1,84 @@
+"""What the rules share: their type, and a chain of thought read once for all of them."""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+from open_vr1.cold.rewording import PROTECTED
+from open_vr1.cold.rows import Candidate
+
+Check = Callable[[Candidate], str | None]
+
+MAX_EVIDENCE = 200
+_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
+_CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| ")
+_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|\n+")
+
+
+@dataclass(frozen=True)
+class Rule:
+    """
+    A named rule.
+
+    Args:
+        name (`str`):
+            What a recipe calls it.
+        definition (`str`):
+            What it rejects, in one sentence.
+        make (`Callable[..., Check]`):
+            Makes a check; its keyword arguments are the options, with their defaults.
+    """
+
+    name: str
+    definition: str
+    make: Callable[..., Check]
+
+
+class Reading:
+    """A text read once: small letters with straight apostrophes, its words and its sentences."""
+
+    def __init__(self, text: str):
+        self.text = text
+        self.lower = text.translate(_STRAIGHT).lower()
+
+    @cached_property
+    def words(self) -> list[str]:
+        """Its words in small letters, numbers among them."""
+        return _WORD.findall(self.lower)
+
+    @cached_property
+    def sentences(self) -> list[str]:
+        """Its sentences and lines in small letters."""
+        return [part for part in map(str.strip, _SENTENCE_END.split(self.lower)) if part]
+
+    @cached_property
+    def unquoted(self) -> str:
+        """Small letters with formulas, code and quotations blanked out."""
+        return PROTECTED.sub(lambda match: " " * (match.end() - match.start()), self.lower)
+
+    def quote(self, start: int, end: int, around: int = 30) -> str:
+        """What stands at a place of `lower` or `unquoted`, with a little of what is around it."""
+        text = self.text if len(self.text) == len(self.lower) else self.lower
+        start, end = max(start - around, 0), min(end + around, len(text))
+        shown = " ".join(text[start:end].split())
+        return short("…" * (start > 0) + shown + "…" * (end < len(text)))
+
+
+@lru_cache(maxsize=4)
+def read(text: str) -> Reading:
+    """The reading of a text; the last few are kept, because every rule asks for the same one."""
+    return Reading(text)
+
+
+def short(text: object, limit: int = MAX_EVIDENCE) -> str:
+    """A text that is short enough to be evidence."""
+    text = str(text)
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def any_of(*patterns: str) -> re.Pattern:
+    """One pattern for text in small letters; a space outside brackets stands for any few blanks."""
+    joined = "|".join(f"(?:{pattern})" for pattern in patterns)
+    return re.compile(_CLASS_OR_SPACE.sub(lambda match: r"\s{1,3}" if match[0] == " " else match[0], joined))

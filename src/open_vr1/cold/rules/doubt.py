@@ -1,0 +1,81 @@
+"""The rule `self_doubt`: a chain that ends without believing its answer. Doubt on the way ("Wait,") is wanted."""
+
+import re
+
+from open_vr1.cold.rows import Candidate
+from open_vr1.cold.rules.base import Check, any_of, read
+
+_DOUBT = any_of(
+    r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |really |totally |fully |quite |very |at all |so |too |100% |absolutely |particularly )?(?:sure|certain|confident|convinced)\b",
+    r"\bnot (?:entirely|completely|really|totally|fully|quite|very|100%) (?:sure|certain|confident|convinced)\b",
+    r"\b(?:i'm|i am|still) (?:unsure|uncertain|confused|stuck|lost|at a loss)\b",
+    r"\bi (?:really |just |still |honestly )?(?:don't|do not) (?:really )?know\b(?! (?:the exact|yet))",
+    r"\b(?:no idea|not sure (?:if|whether|about|how|why|what|which))\b",
+    r"\b(?:i|we|this|that|it|my \w+) (?:might|may|could) (?:well |still |just )?(?:be (?:wrong|mistaken|incorrect|missing something)|have (?:made (?:a|an|some) (?:mistake|error)|misread|misunderstood))",
+    r"\b(?:just |simply |have to |need to |should |must |to |i'll |i will |i'd |let me |only |might as well )(?:just )?guess\b(?! and check)",
+    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only )*guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
+    r"\b(?:i'm|i am|just) guessing\b|\bguess(?:ing)? (?:that )?(?:the answer|option|it's|it is|it must|it has|i'll|[a-h]\b[ ]?[.,;]|randomly)",
+    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
+    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any|the) (?:given |answer |of the )*(?:options?|choices?|answers?)\b",
+    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
+    r"\bnone of (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
+    r"\b(?:there|the (?:problem|question|options?|answer|choices)) (?:might|may|must|could|has to|probably|seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
+    r"\bsomething(?:'s| is| must be| seems) (?:wrong|off|not right|missing|amiss)\b",
+    r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|add up|look right)\b",
+    r"\bi (?:can't|cannot|can not|couldn't) (?:really |quite |seem to )?(?:figure|decide|tell|be (?:sure|certain)|determine|confirm|verify|work (?:it|this|that) out|make sense)\b",
+    r"\b(?:hard|difficult|impossible) to (?:say|tell|be sure|know)(?: for (?:sure|certain))?\b(?=[ ]?[.,;:]| (?:but|so|for|which|from))",
+    r"\b(?:this|that|it)(?:'s| is) (?:very |really |so |quite |a bit )?(?:confusing|puzzling)\b|\b(?:low|little|much|any) confidence\b",
+    r"\bi'll (?:just |have to |reluctantly |tentatively )?(?:go with|pick|choose|stick with|settle (?:for|on)|answer)\b[^.!?\n]{0,60}\b(?:anyway|for now|though|even though|even if|despite|and hope|by default|to be safe|randomly)\b",
+    r"\b(?:hmm|well|ugh|oh well|anyway),? (?:i guess |maybe |perhaps )?i'll (?:just |have to )?(?:go with|pick|choose|settle)",
+    r"\bi guess\b|\bhope (?:that's|that is|this is|it's|it is|this) (?:right|correct|ok|the)\b|\bbut who knows\b|\bcoin (?:flip|toss)\b",
+    r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
+    r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b[^.!?\n]{0,80}[.?!…]?)\s*$",
+)
+_RESOLVED = any_of(
+    r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|got it|verif(?:y|ies|ied)"
+    r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|resolves|that settles"
+    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|so i(?:'m| am) confident)\b",
+)
+_GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
+
+
+def self_doubt(tail_words: int = 60) -> Check:
+    """
+    Ends in doubt.
+
+    Args:
+        tail_words (`int`, *optional*, defaults to `60`):
+            How many words at the end of the thinking are its end.
+    """
+    if tail_words < 1:
+        raise ValueError(f"tail_words is {tail_words}; write 1 or more")
+
+    def check(candidate: Candidate) -> str | None:
+        reading = read(candidate.thinking)
+        lower = reading.lower
+        start = _last_words(lower, tail_words)
+        last = None
+        for match in _DOUBT.finditer(lower, start):
+            last = match
+        if last is None:
+            return None
+        # Doubt that the chain then works off is thinking; doubt that a guess follows is not.
+        resolved = _RESOLVED.search(lower, last.end())
+        if resolved and not _GIVES_IN.search(lower, resolved.end()):
+            return None
+        return reading.quote(*last.span())
+
+    return check
+
+
+def _last_words(text: str, count: int) -> int:
+    """Where the sentence starts in which the last `count` words begin."""
+    position = len(text)
+    window = max(0, len(text) - count * 12)
+    starts = [match.start() for match in re.finditer(r"\S+", text[window:])]
+    if len(starts) > count:
+        position = window + starts[-count]
+    else:
+        position = window
+    before = max(text.rfind(". ", window, position), text.rfind("\n", window, position), window - 1)
+    return before + 1

@@ -1,0 +1,242 @@
+"""The rule `language`: chains that are not English, or not all the way."""
+
+import re
+
+from open_vr1.cold.rows import Candidate
+from open_vr1.cold.rules.base import Check, read, short
+
+_FORMULA = re.compile(
+    r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,300}\$|\\\((?:[^\\\n]|\\[^()\n]){0,500}\\\)|\\\[(?:[^\\]|\\[^\[\]]){0,2000}\\\]"
+)
+# Letters of other scripts; Latin ones with accents, IPA and the letters that formulas are set in are not among them.
+_FOREIGN = re.compile(
+    r"[^\W\d_\u0000-\u02ff\u1d00-\u1eff\u2070-\u218f\u2c60-\u2c7f\ua720-\ua7ff\ufb00-\ufb06\uff21-\uff5a\U0001d400-\U0001d7ff]+"
+)
+_GREEK = re.compile(r"[\u0370-\u03ff]{1,2}")
+_SYLLABLES = 3  # A letter of a syllabic or ideographic script says as much as about three Latin ones.
+_WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
+
+_ENGLISH = frozenset(
+    [
+        "the",
+        "is",
+        "are",
+        "of",
+        "and",
+        "to",
+        "that",
+        "this",
+        "it",
+        "so",
+        "we",
+        "for",
+        "with",
+        "be",
+        "have",
+        "has",
+        "which",
+        "but",
+        "from",
+        "there",
+        "if",
+        "what",
+        "then",
+        "i",
+        "they",
+        "can",
+        "will",
+        "not",
+        "would",
+        "should",
+        "since",
+        "because",
+        "let's",
+        "where",
+        "each",
+        "these",
+        "its",
+        "i'm",
+        "that's",
+        "it's",
+        "let",
+        "wait",
+        "maybe",
+        "okay",
+        "does",
+        "by",
+        "at",
+        "or",
+        "therefore",
+        "when",
+        "how",
+        "need",
+        "looking",
+        "check",
+        "check",
+    ]
+)
+_OTHER = frozenset(
+    [
+        "que",
+        "los",
+        "las",
+        "una",
+        "por",
+        "del",
+        "el",
+        "es",
+        "pero",
+        "como",
+        "esta",
+        "este",
+        "entonces",
+        "respuesta",
+        "son",
+        "está",
+        "también",
+        "más",
+        "para",
+        "porque",
+        "der",
+        "das",
+        "und",
+        "ist",
+        "nicht",
+        "ein",
+        "eine",
+        "den",
+        "mit",
+        "wir",
+        "sich",
+        "auf",
+        "antwort",
+        "dass",
+        "für",
+        "sind",
+        "auch",
+        "wenn",
+        "von",
+        "zu",
+        "dem",
+        "le",
+        "les",
+        "des",
+        "est",
+        "une",
+        "dans",
+        "pour",
+        "nous",
+        "avec",
+        "donc",
+        "sur",
+        "qui",
+        "réponse",
+        "sont",
+        "cette",
+        "ce",
+        "pas",
+        "et",
+        "du",
+        "il",
+        "che",
+        "di",
+        "della",
+        "sono",
+        "questo",
+        "quindi",
+        "risposta",
+        "nel",
+        "gli",
+        "anche",
+        "è",
+        "non",
+        "os",
+        "uma",
+        "não",
+        "com",
+        "mais",
+        "são",
+        "então",
+        "resposta",
+        "isso",
+        "em",
+        "da",
+        "het",
+        "een",
+        "en",
+        "van",
+        "niet",
+        "dus",
+        "zijn",
+        "dat",
+        "voor",
+        "wij",
+        "maar",
+    ]
+)
+_CHUNK = 40
+_FOREIGN_CHUNK = 0.25
+
+
+def language(max_other_script: float = 0.02, min_stop_words: float = 0.1, min_words: int = 30) -> Check:
+    """
+    Not English.
+
+    Args:
+        max_other_script (`float`, *optional*, defaults to `0.02`):
+            Largest share of letters outside the Latin script that neither the question nor the picture's description has.
+        min_stop_words (`float`, *optional*, defaults to `0.1`):
+            Smallest share of words like "the" and "so".
+        min_words (`int`, *optional*, defaults to `30`):
+            Fewest words to judge stop words by.
+    """
+    for name, value in (("max_other_script", max_other_script), ("min_stop_words", min_stop_words)):
+        if not 0 <= value <= 1:
+            raise ValueError(f"{name} is {value}; write a number from 0 to 1")
+
+    def check(candidate: Candidate) -> str | None:
+        text = candidate.thinking
+        if not text.isascii() and (found := _other_script(candidate, max_other_script)):
+            return found
+        lower = read(text).lower
+        prose = _FORMULA.sub(" ", lower) if "$" in lower or "\\" in lower else lower
+        words = [word for word in _WORD.findall(prose) if len(word) > 1 or word == "i"]
+        if len(words) < min_words:
+            return None
+        share = sum(map(_ENGLISH.__contains__, words)) / len(words)
+        if share < min_stop_words and _is_prose(words):
+            return short(f"{share:.0%} of its words are English stop words: {' '.join(words[:15])}")
+        return _other_language(words, candidate)
+
+    return check
+
+
+def _other_script(candidate: Candidate, limit: float) -> str | None:
+    text = _FORMULA.sub(" ", candidate.thinking)
+    known = set(candidate.description + candidate.question + candidate.answer + "".join(candidate.choices))
+    runs = [run for run in _FOREIGN.findall(text) if not _GREEK.fullmatch(run)]
+    fresh = [letter for run in runs for letter in run if letter not in known]
+    if not fresh:
+        return None
+    foreign = sum(_SYLLABLES if letter >= "\u1100" else 1 for letter in fresh)
+    latin = sum(map(str.isalpha, text)) - sum(map(len, runs))
+    share = foreign / max(foreign + latin, 1)
+    return short(f"{share:.0%} of its letters are of another script: {''.join(runs)[:60]}") if share > limit else None
+
+
+def _is_prose(words: list[str]) -> bool:
+    """Whether words are more than the labels and names of formulas."""
+    return sum(len(word) > 2 for word in words) > len(words) / 3
+
+
+def _other_language(words: list[str], candidate: Candidate) -> str | None:
+    if sum(map(_OTHER.__contains__, words)) < _CHUNK * _FOREIGN_CHUNK / 2:
+        return None
+    known = set(_WORD.findall(f"{candidate.description} {candidate.question} {' '.join(candidate.choices)}".lower()))
+    for start in range(0, max(len(words) - _CHUNK // 2, 1), _CHUNK // 2):
+        chunk = words[start : start + _CHUNK]
+        other = [word for word in chunk if word in _OTHER and word not in known]
+        english = sum(map(_ENGLISH.__contains__, chunk))
+        if len(set(other)) >= 4 and len(other) > max(_FOREIGN_CHUNK * len(chunk), english):
+            return short(f"not English: {' '.join(chunk)}")
+    return None
