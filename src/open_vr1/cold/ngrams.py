@@ -42,9 +42,13 @@ UNSPOKEN = re.compile(
     r"<image[^>]{0,20}>|\\(?:left|right|text(?:bf|it|rm)?|math(?:rm|bf|it|bb|cal)|operatorname|displaystyle|quad|qquad"
     r"|[dtc]frac|leq?|geq?)(?![a-z])"
 )
-SAME = {"\\leq": " le ", "\\le": " le ", "\\geq": " ge ", "\\ge": " ge "} | {f"\\{size}frac": " frac " for size in "dtc"}
+SAME = {"\\leq": " le ", "\\le": " le ", "\\geq": " ge ", "\\ge": " ge "} | {
+    f"\\{size}frac": " frac " for size in "dtc"
+}
 # A number with its decimals, a letter of a script without spaces, or a run of other letters.
-WORD = re.compile(r"\d+(?:\.\d+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+")
+WORD = re.compile(
+    r"\d+(?:\.\d+)?|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]|[^\W\d_\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]+"
+)
 THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?!\d))")
 
 
