@@ -66,11 +66,13 @@ class DecontaminateEntry(TypedDict, total=False):
     """
     What is kept out of the rows.
 
-    `against` names entries of `open_vr1/cold/benchmarks.yaml`, folders or files. Each kind of match is dropped (`drop`), kept and
-    noted in the row's provenance (`mark`), or not looked for (`off`).
+    `against` names entries of `open_vr1/cold/benchmarks.yaml` and parquet files. Each kind of match is dropped (`drop`), kept and
+    noted in the row's provenance (`mark`), or not looked for (`off`). `indexes` is a folder that keeps what was read of the
+    benchmarks; `options` are those of `open_vr1.cold.decontaminate.Decontamination`.
     """
 
     against: Required[list[str]]
+    indexes: str
     same_picture: str
     near_picture: str
     same_text: str

@@ -25,6 +25,7 @@ from open_vr1.cold.sources import read_source
 from open_vr1.cold.steps import draft_of, replacing
 from open_vr1.cold.store import ROWS, RowStore, pack_path, part_path, rejects_path
 from open_vr1.errors import UserError
+from open_vr1.prompts import IMAGE_PLACEHOLDER
 
 PART = 2000
 # Rows whose pictures are being read and decoded while the earlier ones are written.
@@ -52,7 +53,7 @@ def gather(args: ColdArguments, folder: Path, where: str, tell: Callable[[int, C
     parts = _Parts(folder)
     for i, entry in enumerate(args.sources):
         place = f"{where}: sources[{i}]: {entry['path']}"
-        rows = islice(read_source(entry, place), parts.consumed.get(entry["name"], 0), None)
+        rows = islice(read_source(entry, place, folder.parent / "archives"), parts.consumed.get(entry["name"], 0), None)
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for row in _looked_at(rows, pool):
                 parts.add(entry["name"], *row)
@@ -87,6 +88,9 @@ def _looked_at(rows: Iterator[SourceRow | BadRow], pool: ThreadPoolExecutor) -> 
 def _look_at_row(row: SourceRow | BadRow) -> Looked:
     if isinstance(row, BadRow):
         return row, []
+    marks = row.question.count(IMAGE_PLACEHOLDER)
+    if marks not in (0, len(row.pictures)):
+        return BadRow(row.id, "picture_marks", f"{marks} {IMAGE_PLACEHOLDER} marks, {len(row.pictures)} pictures"), []
     looks = []
     for picture in row.pictures:
         try:

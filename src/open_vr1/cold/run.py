@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from open_vr1.build import run_builds
+from open_vr1.cold.against import check_against, decontaminate_rows
 from open_vr1.cold.bridge import Pass, outcomes_of
 from open_vr1.cold.facts import dataset_card, gather_facts
-from open_vr1.cold.decontaminate import check_against, decontaminate
 from open_vr1.cold.endpoint import check_endpoint
 from open_vr1.cold.executors import check_executor, run_pass
 from open_vr1.cold.filter import filter_rows
@@ -81,7 +81,7 @@ class ColdRun:
             check_executor(args.executor, self.where)
         run_builds(self.recipe)
         for i, entry in enumerate(args.sources):
-            check_source(entry, f"{self.where}: sources[{i}]: {entry['path']}")
+            check_source(entry, f"{self.where}: sources[{i}]: {entry['path']}", self.build / "archives")
         if args.decontaminate:
             check_against(args.decontaminate, self.where)
         self._check_tasks()
@@ -150,7 +150,7 @@ class ColdRun:
         step = self._step("decontaminate", self.made_from["gather"], entry)
         if step.counts is None:
             folder = step.begin()
-            step.finish(decontaminate(entry, self.store, folder, self.where, line.tell) if entry else {"off": True})
+            step.finish(decontaminate_rows(entry, self.store, folder, self.where, line.tell) if entry else {"off": True})
         counts = step.counts
         line.end("off" if "off" in counts else f"{counts['dropped']:,} rows dropped, {counts['marked']:,} marked")
         return True

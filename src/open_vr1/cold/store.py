@@ -21,6 +21,7 @@ PICTURE = pa.struct(
         "hash256": pa.binary(32),
         "width": pa.int32(),
         "height": pa.int32(),
+        "blank": pa.bool_(),
         "name": pa.string(),
         "pack": pa.int32(),
         "offset": pa.int64(),
