@@ -211,6 +211,10 @@ def _read_headers(parts: Sequence[Path]) -> dict[str, tuple[int, int]]:
                     members[name] = (member.offset_data, member.size)
                 elif name and (member.islnk() or member.issym()):
                     links[name] = _target(member)
+            # Every tar ends in blocks of zeros; tarfile does not miss them, nor a header that is cut.
+            file.seek(tar.offset)
+            if len(file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it has no end")
     except tarfile.TarError as error:
         raise tarfile.ReadError(f"{error} at byte {at}, after {len(members)} files") from error
     members.update({name: members[target] for name, target in links.items() if target in members})
