@@ -219,7 +219,8 @@ def test_a_zip_with_a_password_is_refused(tmp_path):
 def test_a_recipe_that_names_the_wrong_pictures_is_told_before_work_starts(tmp_path):
     release = write_release(tmp_path)
     with pytest.raises(
-        UserError, match="none of the first 7 rows has its picture: llava_cot_images/coco.*write the folder"
+        UserError,
+        match=r"none of the first 7 rows can be used \(7 missing_picture\): llava_cot_images/coco.*write the folder",
     ):
         check_source({**release.llava_cot, "pictures": str(tmp_path / "mulberry_images.tar")}, WHERE)
 

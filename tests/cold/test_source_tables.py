@@ -112,7 +112,7 @@ def test_what_cannot_work_is_refused_with_the_key_and_what_to_write(tmp_path, mo
         ),
         ({"path": "rows.json", "format": "chat"}, r"no column for conversations \(format: chat\)"),
         ({"path": "rows.json", "limit": 0}, "limit: 0 leaves no row"),
-        ({"path": "rows.json"}, "none of the first 1 rows has its picture: 1.png is not in"),
+        ({"path": "rows.json"}, "none of the first 1 rows can be used .1 missing_picture.: 1.png is not in"),
     ]:
         with pytest.raises(UserError, match=rf"cold.yaml: sources\[0\]: test: .*{message}"):
             check_source({"name": "test", **entry}, WHERE)

@@ -61,10 +61,10 @@ class Folder:
         self._spellings = lru_cache(maxsize=FOLDERS_IN_MEMORY)(self._list)
 
     def has(self, name: str) -> bool:
-        return (self._path / name).is_file()
+        return os.path.isfile(self._path / name)
 
     def folder(self, name: str) -> bool:
-        return (self._path / name).is_dir()
+        return os.path.isdir(self._path / name)
 
     def spelled(self, name: str) -> str | None:
         found = ""
