@@ -14,8 +14,8 @@ What is read:
   that the reply states, so keeping the replies and checking them against it checks nothing. To check a chain of thought
   against a gold that it did not come from, take the originals.
 - **What it was made from**: LLaVA-CoT-100k (`train.jsonl`, the answer is the `<CONCLUSION>`) and Mulberry
-  (`mulberry_sft.json`, the answer follows `### The final answer is:`). Their replies are model-written too, but were kept
-  where they agree with a label.
+  (`mulberry_sft.json`, the answer follows `### The final answer is:`). A model wrote these answers too, but not the one
+  whose chains are checked.
 - **Rows** with a column for each field: Hub datasets, parquet, JSONL, saved datasets, in the manner of geometry3k.
 
 The follow-up questions of a conversation become rows of their own, which do not see the turns before them.
