@@ -26,6 +26,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -48,9 +49,6 @@ SECONDS_BETWEEN_LOOKS = 0.2
 LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 AUTHORIZATION = re.compile(rb"^authorization:\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 CLOSE = re.compile(rb"^connection:\s*close", re.IGNORECASE | re.MULTILINE)
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
-REASONS |= {408: "Request Timeout", 411: "Length Required", 413: "Content Too Large", 429: "Too Many Requests"}
-REASONS |= {500: "Internal Server Error", 503: "Service Unavailable"}
 
 
 class Request(NamedTuple):
@@ -319,7 +317,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def _response(status: int, body: bytes, headers: str = "", content_type: str = "application/json") -> bytes:
-    head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     return f"{head}{headers}\r\n".encode() + body
 
 
