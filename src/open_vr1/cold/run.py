@@ -22,7 +22,7 @@ from open_vr1.cold.endpoint import check_endpoint
 from open_vr1.cold.executors import check_executor, run_pass
 from open_vr1.cold.filter import filter_rows
 from open_vr1.cold.gather import gather
-from open_vr1.cold.line import Line
+from open_vr1.console import Line
 from open_vr1.cold.prompting import read_prompt
 from open_vr1.cold.report import write_report
 from open_vr1.cold.rules import make_rules
