@@ -216,6 +216,28 @@ def test_golds_are_read_however_a_column_writes_them(tmp_path, more, answer):
 
 
 @pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (cold_reply("option B"), "B"),
+        (cold_reply("option B.\nAnswer:B"), "B"),
+        (cold_reply("12 cm"), "12 cm"),
+        (cold_reply("7").replace(" </answer>", "\n</answer>\n"), "7"),
+        (cot_reply("The answer is B."), "B"),
+        (cot_reply("The car is red."), "The car is red"),
+        (cot_reply("1").replace("CONCLUSION", "conclusion"), "1"),
+        (releases.mulberry_reply("\n The final answer is: option A"), "A"),
+        (releases.mulberry_reply("3.5"), "3.5"),
+        ("### The final answer is: 8\n\nThank you.", "8"),
+        ("Wait.\n\nThe sum is \\boxed{8}.", "8"),
+        ("Red.", "Red"),
+    ],
+)
+def test_replies_state_their_answers_in_the_manner_of_their_release(tmp_path, reply, answer):
+    row = one_row(tmp_path, {"image": "a.png", "conversations": chat("<image>Q?", reply)})
+    assert (row.answer, row.original) == (answer, reply)
+
+
+@pytest.mark.parametrize(
     "question", ["Points A: 1 and b. Which?", "Choices: none", "Choices: A: B: ", "Which?\nA. one"]
 )
 def test_what_are_no_choices_stays_in_the_question(tmp_path, question):
