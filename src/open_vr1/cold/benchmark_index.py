@@ -9,7 +9,7 @@ benchmark itself. Which benchmarks there are and which of their columns matter i
 
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -183,7 +183,7 @@ def _hashed(row: BenchmarkRow, words: int) -> tuple[dict[str, Any], int]:
         try:
             if isinstance(data, Unreadable):
                 raise data
-            looks.append(asdict(look_at(data)))
+            looks.append(vars(look_at(data)))
         except Unreadable:
             failed += 1
     wording = fingerprint(row.question, words)
@@ -395,7 +395,7 @@ class Index:
             exact=_first_rows(arrays, picture_rows),
             rows=picture_rows[compared],
             coarse=hashes_of(arrays["hash64"], 1).ravel()[compared],
-            fine=fine[compared],
+            fine=np.asfortranarray(fine[compared]),
             shape=shapes(arrays["width"].to_numpy(), arrays["height"].to_numpy())[compared],
             ngrams=ngrams.to_numpy()[by_hash],
             ngram_rows=ngram_rows[by_hash],
@@ -411,9 +411,9 @@ def _flat(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
 
 
 def hashes_of(column: pa.Array | Sequence[bytes], words: int) -> np.ndarray:
-    """Hashes of 8 or 32 bytes as rows of 1 or 4 unsigned integers."""
+    """Hashes of 8 or 32 bytes as rows of 1 or 4 unsigned integers, each column in one piece."""
     values = column.to_pylist() if isinstance(column, pa.Array) else column
-    return np.frombuffer(b"".join(values), "<u8").astype(np.uint64).reshape(-1, words)
+    return np.asfortranarray(np.frombuffer(b"".join(values), "<u8").astype(np.uint64).reshape(-1, words))
 
 
 def shapes(widths: np.ndarray, heights: np.ndarray) -> np.ndarray:
@@ -445,5 +445,5 @@ def look_row(id: str, question: str, pictures: Sequence[Look], words: int = WORD
         "id": id,
         "whole": wording.whole,
         "ngrams": wording.ngrams,
-        "pictures": [asdict(look) for look in pictures],
+        "pictures": [vars(look) for look in pictures],
     }
