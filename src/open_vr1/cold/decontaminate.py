@@ -40,6 +40,7 @@ STRENGTH = {"keep": 0, "mark": 1, "drop": 2}
 TILE = 1 << 18
 # Shared n-grams counted at a time.
 SHARED = 1 << 20
+HALF = 128
 NONE = np.iinfo(np.int64).max
 
 
@@ -58,7 +59,8 @@ class Decontamination:
         near_distance (`int`, *optional*, defaults to `8`):
             The most bits of 64 by which the coarse hashes of near pictures differ.
         near_distance_fine (`int`, *optional*, defaults to `28`):
-            The most bits of 256 by which the fine hashes of near pictures differ.
+            The most bits of 256 by which the fine hashes of near pictures differ. Less in proportion where fewer than half
+            of the bits are set, as in figures that are their own mirror image.
         near_shape (`float`, *optional*, defaults to `1.15`):
             How much wider for its height one of two near pictures may be: cropping changes the shape a little.
         words (`int`, *optional*, defaults to `8`):
@@ -274,10 +276,17 @@ def _near(
     differing += np.bitwise_count(pictures.fine[:, 1][mine] ^ index.fine[:, 1][theirs])
     left = np.flatnonzero(differing <= options.near_distance_fine)
     mine, theirs, coarse = mine[left], theirs[left], coarse[left]
-    fine = np.bitwise_count(pictures.fine[mine] ^ index.fine[theirs]).sum(axis=1, dtype=np.int64)
+    fine = _ones(pictures.fine[mine] ^ index.fine[theirs])
     stretched = np.abs(pictures.shape[mine] - index.shape[theirs])
-    near = (fine <= options.near_distance_fine) & (stretched <= np.log(options.near_shape) + 1e-6)
+    # Half of the bits are set in most pictures. With fewer there is less to differ in, so fewer may differ.
+    ones = np.maximum(_ones(pictures.fine[mine]), _ones(index.fine[theirs]))
+    near = fine * HALF <= options.near_distance_fine * np.minimum(ones, HALF)
+    near &= stretched <= np.log(options.near_shape) + 1e-6
     return mine[near], (fine << 48 | coarse.astype(np.int64) << 40 | theirs)[near]
+
+
+def _ones(fine: np.ndarray) -> np.ndarray:
+    return np.bitwise_count(fine).sum(axis=1, dtype=np.int64)
 
 
 def _near_match(kind: str, key: int, index: Index) -> Match:
