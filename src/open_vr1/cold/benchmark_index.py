@@ -46,6 +46,7 @@ SCHEMA = pa.schema(
         ("pictures", pa.list_(LOOK)),
     ]
 )
+ABOUT = (b"name", b"version", b"words", b"unreadable")
 BATCH = 64
 
 
@@ -360,21 +361,18 @@ class Index:
         """Read what [`write_index`] wrote. Raises a `UserError` that names the file if it is anything else."""
         again = f"Delete it and it is made again from the Hub or from a parquet file of the benchmark ({path.stem})"
         try:
-            table = pq.read_table(path)
+            with pq.ParquetFile(path) as file:
+                table, stored = file.read(), file.metadata.metadata or {}
         except FileNotFoundError as error:
             raise UserError(f"{path}: there is no such index; build_index makes it") from error
         except (OSError, pa.ArrowException) as error:
             raise UserError(f"{path}: it cannot be read as the index of a benchmark: {error}. {again}") from error
-        about = {
-            key.decode(): value.decode()
-            for key, value in (table.schema.metadata or {}).items()
-            if key != b"ARROW:schema"
-        }
-        if not table.schema.equals(SCHEMA) or "version" not in about:
+        about = {key.decode(): value.decode() for key, value in stored.items() if key in ABOUT}
+        if not table.schema.equals(SCHEMA) or len(about) != len(ABOUT):
             raise UserError(f"{path}: it is a parquet file, but not the index of a benchmark. {again}")
         if about["version"] != VERSION:
             raise UserError(f"{path}: it is of version {about['version']}, hashes are now of {VERSION}. {again}")
-        return cls.of(table.combine_chunks(), about["name"], int(about["words"]), int(about["unreadable"]))
+        return cls.of(table, about["name"], int(about["words"]), int(about["unreadable"]))
 
     @classmethod
     def of(cls, table: pa.Table, name: str, words: int = WORDS, unreadable: int = 0) -> Self:
