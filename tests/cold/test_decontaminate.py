@@ -1,7 +1,9 @@
 """Rows that a benchmark has are found by pictures and by wording, others are not, however they come."""
 
 import importlib.util
+import json
 import random
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -403,9 +405,7 @@ def test_a_broken_index_is_named(tmp_path, pictures):
     with pytest.raises(UserError, match="not the index of a benchmark"):
         Index.load(path)
     table, about = pq.read_table(index), pq.read_metadata(index).metadata
-    pq.write_table(
-        table.replace_schema_metadata({**table.schema.metadata, b"version": b"0"}), tmp_path / "old.parquet"
-    )
+    pq.write_table(table.replace_schema_metadata({**about, b"version": b"0"}), tmp_path / "old.parquet")
     with pytest.raises(UserError, match=r"old\.parquet: it is of version 0"):
         Index.load(tmp_path / "old.parquet")
     index.write_bytes(index.read_bytes()[:-9])
@@ -466,3 +466,11 @@ def test_the_summary_counts_rows_and_keeps_examples():
         "same_text: mathvista test/0, "
     )
     assert summarise([])["rows"] == 0 and benchmark_index.VERSION == "1"
+
+
+@pytest.mark.parametrize("part", ["decontamination", "hashing"])
+def test_the_benchmark_runs(run_watched, part):
+    done = run_watched([sys.executable, "benchmarks/cold.py", "--part", part, "--tiny"])
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["part"] == part and all(figures[key] > 0 for key in figures if key.endswith(("rows", "per_second")))
