@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from open_vr1.cold import benchmark_index
-from open_vr1.cold.benchmark_index import SCHEMA, Benchmark, Index, build_index, look_row, read_benchmarks
+from open_vr1.cold.benchmark_index import SCHEMA, Index, build_index, look_row
+from open_vr1.cold.benchmark_rows import Benchmark, read_benchmarks
 from open_vr1.cold.decontaminate import Decontamination, Match, Row, decontaminate, summarise
 from open_vr1.cold.hashes import Look, look_at
 from open_vr1.cold.ngrams import fingerprint
@@ -444,6 +445,7 @@ def test_the_list_of_benchmarks():
             r"a\.colums: there is no such key; write one of checked",
         ),
         ("a: {dataset: x/y, splits: [test]}", r"a\.pictures: it is missing"),
+        ("a: {dataset: x/y, splits: [test], pictures: []}", "a: there is nothing to compare"),
         ("a: {dataset: x/y, splits: test, pictures: [image]}", r"a\.splits: 'test' is no list of names"),
     ],
 )
