@@ -13,7 +13,7 @@ Check = Callable[[Candidate], str | None]
 MAX_EVIDENCE = 200
 _STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| ")
+_CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| \??")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|\n+")
 
 
@@ -81,7 +81,8 @@ def short(text: object, limit: int = MAX_EVIDENCE) -> str:
 def any_of(*patterns: str) -> re.Pattern:
     """One pattern for text in small letters; a space outside brackets stands for any few blanks."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return re.compile(_CLASS_OR_SPACE.sub(lambda match: r"\s{1,3}" if match[0] == " " else match[0], joined))
+    blanks = {" ": r"\s{1,3}", " ?": r"\s{0,3}"}
+    return re.compile(_CLASS_OR_SPACE.sub(lambda match: blanks.get(match[0], match[0]), joined))
 
 
 def word_set(words: str) -> frozenset[str]:

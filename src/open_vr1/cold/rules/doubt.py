@@ -13,12 +13,12 @@ _DOUBT = any_of(
     r"\b(?:no idea|not sure (?:if|whether|about|how|why|what|which))\b",
     r"\b(?:i|we|this|that|it|my \w+) (?:might|may|could) (?:well |still |just )?(?:be (?:wrong|mistaken|incorrect|missing something)|have (?:made (?:a|an|some) (?:mistake|error)|misread|misunderstood))",
     r"\b(?:just |simply |have to |need to |should |must |to |i'll |i will |i'd |let me |only |might as well )(?:just )?guess\b(?! and check)",
-    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only )*guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
+    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only ){0,3}guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
     r"\b(?:i'm|i am|just) guessing\b|\bguess(?:ing)? (?:that )?(?:the answer|option|it's|it is|it must|it has|i'll|[a-h]\b[ ]?[.,;]|randomly)",
-    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
-    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any|the) (?:given |answer |of the )*(?:options?|choices?|answers?)\b",
-    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
-    r"\bnone of (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
+    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
+    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any|the) (?:given |answer |of the ){0,3}(?:options?|choices?|answers?)\b",
+    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
+    r"\bnone of (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
     r"\b(?:there|the (?:problem|question|options?|answer|choices)) (?:might|may|must|could|has to|probably|seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
     r"\bsomething(?:'s| is| must be| seems) (?:wrong|off|not right|missing|amiss)\b",
     r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|add up|look right)\b",
@@ -34,7 +34,7 @@ _DOUBT = any_of(
 _RESOLVED = any_of(
     r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|got it|verif(?:y|ies|ied)"
     r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|resolves|that settles"
-    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|so i(?:'m| am) confident)\b",
+    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|(?:doesn't|does not|won't) (?:really )?matter|irrelevant|(?:not|isn't) (?:needed|relevant)|so i(?:'m| am) confident)\b",
 )
 _GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
 

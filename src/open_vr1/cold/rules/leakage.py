@@ -13,11 +13,11 @@ _TEXT = any_of(
     r"\b(?:problem|question|user|prompt|puzzle|task)(?:'s)? caption\b",
     r"\buser(?:'s)? (?:image |picture )?description\b",
     rf"\bdescriptions? of (?:the|this|that|an?|your) {_PICTURE}\b",
-    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) )*"
+    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) ){0, 4}"
     r"descriptions?\b(?= (?:provided|given|instead|here|rather|alone|only)|[ ]?[.,;] (?:so|but|and|i|not) )",
     r"\b(?:textual|text-based|written|verbal) (?:description|depiction|representation|information|input|data|context)s?\b",
-    r"\b(?:description|caption) (?:that )?(?:(?:i|we) (?:was|were|have|'ve|got|am|are)\b|i've|we've|was given|is given to (?:me|us)|says\b)",
-    r"\b(?:given|provided|shown|told|have) (?:only |just |me |us |with )*(?:a|the) (?:\w+ )?(?:description|caption)\b(?! (?:of (?!the (?:image|picture))|that (?:best|matches)))",
+    r"\b(?:description|caption) (?:that )?(?:(?:i|we) (?:was|were|have|'ve|got|am|are)\b|i've|we've|was given|is given to (?:me|us))",
+    r"\b(?:given|provided|shown|told|have) (?:only |just |me |us |with ){0,3}(?:a|the) (?:\w+ )?(?:description|caption)\b(?! (?:of (?!the (?:image|picture))|that (?:best|matches)))",
     r"\bbased (?:only |solely |purely )?on (?:the |a )?(?:provided |given )?(?:textual |written |verbal )?(?:text provided|descriptions?\b(?! of| in))",
     r"\b(?:the|this) text (?:provided|supplied|that was (?:provided|given)|i was given|describes|description)\b",
     r"\bfrom (?:just )?(?:the )?text alone\b|\b(?:only|just) (?:have |has |given )?(?:the )?text to (?:go on|work with|rely on)\b",
@@ -47,7 +47,7 @@ _ANSWER = any_of(
     r"\banswer (?:is|was|has been) (?:already )?(?:given|provided|supplied|stated|listed|specified) (?:as|to be)[ ](?!an? |the |one |in )",
     r"\banswer (?:is|was|has been|were) (?:already )?(?:given|provided|supplied|told|revealed)(?: to (?:me|us)| by the (?:user|prompt)"
     r"| in the (?:prompt|user|input|instructions?|description|hint|metadata|data))",
-    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly )*"
+    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){0, 3}"
     rf"(?:says?|said|states?|stated|mentions?|mentioned|tells?|told|claims?|claimed|indicates?|indicated|notes?|noted|gives?|gave"
     rf"|given|provides?|provided|confirms?|confirmed|specif(?:y|ies|ied)|insists?|expects?|lists?|shows?)"
     rf"(?: me| us)?(?: that)? (?:the |an? |their |its )?(?:correct |right |final |true |expected |actual )?answer\b(?! (?:choices?|options?|format|in\b|with\b|as (?:an?|the)\b)){_NOT_FORMAT}",

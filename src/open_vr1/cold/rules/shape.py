@@ -3,7 +3,7 @@
 import re
 
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read, short, word_set
+from open_vr1.cold.rules.base import Check, read, short, word_set
 from open_vr1.rewards.answers import read_answer
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE, text_key
 from open_vr1.rewards.letters import TWO, choice_texts, read_letter
@@ -32,7 +32,7 @@ _TAG = re.compile(
     r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|Assistant)\s?:)",
     re.IGNORECASE,
 )
-_FINAL = any_of(r"\bfinal answer\*{0,2} ?(?::|is:?)\*{0,2}[ ]?([^\n]{1,120})")
+_FINAL = re.compile(r"\bfinal\s{1,3}answer\*{0,2}\s{0,3}(?::|is:?)\*{0,2}\s?([^\n]{1,120})")
 
 
 def truncated() -> Check:
