@@ -161,11 +161,13 @@ _ALONE: list[tuple[re.Pattern, str]] = [
 
 # Formulas, code and quotations. No alternative can run past the next sign like the one that opened it.
 PROTECTED = re.compile(
+    r"(?=[$\\`\"'“‘])(?:"
     r"\$\$[^$]{1,2000}\$\$|\$(?=\S)[^$\n]{1,300}(?<=\S)\$(?!\d)|\\\((?:[^\\\n]|\\[^()\n]){0,500}\\\)"
     r"|\\\[(?:[^\\]|\\[^\[\]]){0,2000}\\\]|`[^`\n]{1,300}`"
     r"|(?<![\w\"])\"(?=[^\s\"])[^\"\n]{0,400}(?<=\S)\"(?!\w)|“[^“”\n]{1,400}”|‘[^‘’\n]{1,200}’(?!\w)"
-    r"|(?<![\w'])'(?=[^\s'])(?:[^'\n]|(?<=\w)'(?=\w)){1,200}(?<=\S)'(?!\w)"
+    r"|(?<![\w'])'(?=[^\s'])(?:[^'\n]|(?<=\w)'(?=\w)){1,200}(?<=\S)'(?!\w))"
 )
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?\n]+\s*|$)")
 
 
 def reword(text: str) -> tuple[str, int]:
@@ -199,6 +201,11 @@ def _reword_once(text: str) -> tuple[str, int]:
 def _reword_part(text: str) -> tuple[str, int]:
     if not _concerned(text):
         return text, 0
+    parts = [_reword_sentence(part) if _concerned(part) else (part, 0) for part in _SENTENCE.findall(text)]
+    return "".join(part for part, _ in parts), sum(count for _, count in parts)
+
+
+def _reword_sentence(text: str) -> tuple[str, int]:
     text, total = _DEPICTION.subn(lambda match: match[1] + _cased("depiction", match[0][len(match[1]) :]), text)
     for pattern in _PHRASES:
         text, count = pattern.subn(_name_picture, text)

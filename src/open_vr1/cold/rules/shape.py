@@ -32,6 +32,7 @@ _TAG = re.compile(
     r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|Assistant)\s?:)",
     re.IGNORECASE,
 )
+_TAG_SIGNS = ("<", "[INST", "[/INST", "[TOOL", "Human", "Assistant", "ASSISTANT", "USER", "##")
 _FINAL = re.compile(r"\bfinal\s{1,3}answer\*{0,2}\s{0,3}(?::|is:?)\*{0,2}\s?([^\n]{1,120})")
 
 
@@ -81,7 +82,7 @@ def format() -> Check:
         if not candidate.stated.strip():
             return "no answer is stated"
         for name, text in (("thinking", candidate.thinking), ("answer", candidate.stated)):
-            if match := _TAG.search(text):
+            if any(sign in text for sign in _TAG_SIGNS) and (match := _TAG.search(text)):
                 return short(f"the {name} contains {match.group().strip()!r}")
         return _several(candidate)
 

@@ -4,8 +4,8 @@ import re
 
 from open_vr1.cold.rewording import TEXT_PHRASES
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, Reading, any_of, read
-from open_vr1.cold.rules.refusal import _PICTURE, unseen
+from open_vr1.cold.rules.base import Check, any_of, read
+from open_vr1.cold.rules.refusals import _PICTURE, unseen
 
 _PHRASES = [re.compile(pattern) for pattern in TEXT_PHRASES]
 _TEXT = any_of(
@@ -13,7 +13,7 @@ _TEXT = any_of(
     r"\b(?:problem|question|user|prompt|puzzle|task)(?:'s)? caption\b",
     r"\buser(?:'s)? (?:image |picture )?description\b",
     rf"\bdescriptions? of (?:the|this|that|an?|your) {_PICTURE}\b",
-    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) ){0, 4}"
+    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) ){{0,4}}"
     r"descriptions?\b(?= (?:provided|given|instead|here|rather|alone|only)|[ ]?[.,;] (?:so|but|and|i|not) )",
     r"\b(?:textual|text-based|written|verbal) (?:description|depiction|representation|information|input|data|context)s?\b",
     r"\b(?:description|caption) (?:that )?(?:(?:i|we) (?:was|were|have|'ve|got|am|are)\b|i've|we've|was given|is given to (?:me|us))",
@@ -47,7 +47,7 @@ _ANSWER = any_of(
     r"\banswer (?:is|was|has been) (?:already )?(?:given|provided|supplied|stated|listed|specified) (?:as|to be)[ ](?!an? |the |one |in )",
     r"\banswer (?:is|was|has been|were) (?:already )?(?:given|provided|supplied|told|revealed)(?: to (?:me|us)| by the (?:user|prompt)"
     r"| in the (?:prompt|user|input|instructions?|description|hint|metadata|data))",
-    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){0, 3}"
+    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){{0,3}}"
     rf"(?:says?|said|states?|stated|mentions?|mentioned|tells?|told|claims?|claimed|indicates?|indicated|notes?|noted|gives?|gave"
     rf"|given|provides?|provided|confirms?|confirmed|specif(?:y|ies|ied)|insists?|expects?|lists?|shows?)"
     rf"(?: me| us)?(?: that)? (?:the |an? |their |its )?(?:correct |right |final |true |expected |actual )?answer\b(?! (?:choices?|options?|format|in\b|with\b|as (?:an?|the)\b)){_NOT_FORMAT}",
@@ -61,6 +61,36 @@ _ANSWER = any_of(
 )
 _TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
 _ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
+_SHOWN_WORDS = (
+    *(
+        "given",
+        "provided",
+        "supplied",
+        "reference",
+        "ground",
+        "gold",
+        "official",
+        "annotat",
+        "label",
+        "user",
+        "prompt",
+    ),
+    *(
+        "instruct",
+        "hint",
+        "descri",
+        "dataset",
+        "system",
+        "told",
+        "inform",
+        "know",
+        "key",
+        "reverse",
+        "backward",
+        "stated",
+    ),
+    *("revealed", "listed", "specified", "supposed"),
+)
 
 
 def leakage() -> Check:
@@ -68,23 +98,11 @@ def leakage() -> Check:
 
     def check(candidate: Candidate) -> str | None:
         reading = read(candidate.thinking)
-        return _text_leaks(reading) or _answer_leaks(reading) or unseen(reading)
+        return (
+            next((found for pattern in _PHRASES if (found := reading.search(pattern, _TEXT_WORDS))), None)
+            or reading.search(_TEXT, _TEXT_WORDS)
+            or reading.search(_ANSWER, _SHOWN_WORDS, _ANSWER_WORDS)
+            or unseen(reading)
+        )
 
     return check
-
-
-def _text_leaks(reading: Reading) -> str | None:
-    lower = reading.lower
-    if not any(word in lower for word in _TEXT_WORDS):
-        return None
-    for pattern in (*_PHRASES, _TEXT):
-        if match := pattern.search(reading.unquoted):
-            return reading.quote(*match.span())
-    return None
-
-
-def _answer_leaks(reading: Reading) -> str | None:
-    if not any(word in reading.lower for word in _ANSWER_WORDS):
-        return None
-    match = _ANSWER.search(reading.unquoted)
-    return reading.quote(*match.span()) if match else None

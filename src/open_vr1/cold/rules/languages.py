@@ -54,9 +54,10 @@ def language(max_other_script: float = 0.02, min_stop_words: float = 0.1, min_wo
         text = candidate.thinking
         if not text.isascii() and (found := _other_script(candidate, max_other_script)):
             return found
-        lower = read(text).lower
-        prose = _FORMULA.sub(" ", lower) if "$" in lower or "\\" in lower else lower
-        words = [word for word in _WORD.findall(prose) if len(word) > 1 or word == "i"]
+        reading = read(text)
+        formulas = "$" in text or "\\" in text
+        every = _WORD.findall(_FORMULA.sub(" ", reading.lower)) if formulas else reading.words
+        words = [word for word in every if len(word) > 1 and not word[0].isdigit() or word == "i"]
         if len(words) < min_words:
             return None
         share = sum(map(_ENGLISH.__contains__, words)) / len(words)

@@ -48,19 +48,29 @@ _GIVES_UP = any_of(
     r"\b(?:impossible|not possible) (?:for me )?to (?:answer|solve)\b",
     r"\b(?:question|problem) (?:cannot|can't) be (?:answered|solved)\b",
 )
-_WORDS = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
-_WORDS += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
-_NEGATIONS = ("n't", "not", "no ", "unable", "without", "missing", "absent", "lack")
+_PICTURES = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
+_PICTURES += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
+_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "absent", "lack")
+_SIGNS = (
+    "sorry",
+    "apolog",
+    "as an ",
+    "as a ",
+    "i'm ",
+    "i am ",
+    "i cannot",
+    "i can't",
+    "i can not",
+    "i won't",
+    "i will not",
+)
+_SIGNS += ("please", "i don't have", "against my")
 _TAIL = 300
 
 
 def unseen(reading: Reading) -> str | None:
     """Where a text says that its writer sees no picture."""
-    lower = reading.lower
-    if not any(word in lower for word in _WORDS) or not any(word in lower for word in _NEGATIONS):
-        return None
-    match = UNSEEN.search(reading.unquoted)
-    return reading.quote(*match.span()) if match else None
+    return reading.search(UNSEEN, _PICTURES, _NEGATIONS)
 
 
 def refusal() -> Check:
@@ -76,10 +86,8 @@ def refusal() -> Check:
 
 
 def _refuses(reading: Reading) -> str | None:
-    if found := unseen(reading):
+    if found := unseen(reading) or reading.search(_REFUSES, _SIGNS):
         return found
-    if match := _REFUSES.search(reading.unquoted):
-        return reading.quote(*match.span())
     # In the middle of a chain "I cannot solve this directly" is a step on the way.
-    match = _GIVES_UP.search(reading.unquoted, max(len(reading.unquoted) - _TAIL, 0))
+    match = _GIVES_UP.search(reading.lower, max(len(reading.lower) - _TAIL, 0))
     return reading.quote(*match.span()) if match else None
