@@ -56,6 +56,7 @@ TEXT_PHRASES = (
         rf"\b(?P<lead>(?:according{_S}to|based{_S}(?:only{_S}|solely{_S})?(?:up)?on|as{_S}per"
         rf"|(?:described|stated|mentioned|specified){_S}(?:in|by)){_S})(?P<det>the|this){_S}text\b{_OTHER_TEXT}"
     ),
+    rf"\b(?P<lead>(?:from|in){_S})(?P<det>the){_S}text(?=,)",
     (
         rf"\b(?P<det>the|this){_S}text(?={_S}(?:also{_S}|explicitly{_S}|clearly{_S}|only{_S}|just{_S})?(?:describes?"
         rf"|mentions?|specif(?:y|ies)|(?:says?|states?|tells{_S}(?:us|me)|indicates?|notes?){_S}that)\b)"

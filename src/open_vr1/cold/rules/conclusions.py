@@ -86,7 +86,7 @@ def contradiction() -> Check:
         start, end, value, letter = concluded
         if _agrees(value, letter, stated, candidate.choices) is not False:
             return None
-        if _mentions(thinking[end:], stated, candidate.choices):
+        if mentions(thinking[end:], stated, candidate.choices):
             return None
         return short(f"concludes {read(thinking).quote(start, end, 0)!r} but states {short(stated, 60)!r}")
 
@@ -222,7 +222,7 @@ def _without_signs(text: str) -> str:
     return _SIGNS.sub("", text)
 
 
-def _mentions(text: str, stated: str, choices: Sequence[str]) -> bool:
+def mentions(text: str, stated: str, choices: Sequence[str]) -> bool:
     """Whether a text speaks of the stated answer otherwise than to reject it."""
     text = text[-4000:]
     sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part and not _AGAINST.search(part.lower())]
@@ -261,7 +261,7 @@ def _last_step(candidate: Candidate) -> str | None:
     value = parts[-1][_FLUFF.match(parts[-1]).end() :].strip(" .*!")
     # Choices are often listed on the way to the last step, so that only the step itself counts.
     around = last["rest"] if candidate.choices else tail
-    if _mentions(around, candidate.stated, candidate.choices):
+    if mentions(around, candidate.stated, candidate.choices):
         return None
     if not candidate.choices and _number(tidy(candidate.stated)) is None:
         return None

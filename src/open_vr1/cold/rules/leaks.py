@@ -26,6 +26,7 @@ _TEXT = any_of(
     r"\b(?:the|a) user (?:has |had )?(?:provided|given|gave|supplied|shared)(?: me| us)?(?: with)? (?:a|an|the|this|some) (?:\w+ ){0,2}(?:description|caption|text)\b",
     rf"\b(?:{_PICTURE}|it|scene|setup) (?:was|is|has been|as) described (?:to (?:me|us)|in (?:words|text|the text|writing|the prompt)|by the user|verbally|textually)\b",
     r"\b(?:as|was|were|is|are|been) (?:described|stated|mentioned|told|given)(?: to (?:me|us))? (?:in|by) the (?:text\b(?! (?:in|on|of|at))|prompt's|caption|description)",
+    r"\bdescribed to (?:me|us)\b|\b(?:only|just) (?:been )?given (?:a |the |some )?(?:text|words)\b",
     rf"\b(?:convert|translat|turn)(?:ed|ing)? (?:the |this )?{_PICTURE} (?:in)?to (?:text|words)\b|\balt[- ]text\b|\bimage captioning\b",
 )
 _NOUN = r"(?:answer|solution|label|response|option|result)"
@@ -47,17 +48,20 @@ _ANSWER = any_of(
     r"\banswer (?:is|was|has been) (?:already )?(?:given|provided|supplied|stated|listed|specified) (?:as|to be)[ ](?!an? |the |one |in )",
     r"\banswer (?:is|was|has been|were) (?:already )?(?:given|provided|supplied|told|revealed)(?: to (?:me|us)| by the (?:user|prompt)"
     r"| in the (?:prompt|user|input|instructions?|description|hint|metadata|data))",
-    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){{0,3}}"
+    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){{0,3}}"
     rf"(?:says?|said|states?|stated|mentions?|mentioned|tells?|told|claims?|claimed|indicates?|indicated|notes?|noted|gives?|gave"
     rf"|given|provides?|provided|confirms?|confirmed|specif(?:y|ies|ied)|insists?|expects?|lists?|shows?)"
     rf"(?: me| us)?(?: that)? (?:the |an? |their |its )?(?:correct |right |final |true |expected |actual )?answer\b(?! (?:choices?|options?|format|in\b|with\b|as (?:an?|the)\b)){_NOT_FORMAT}",
     rf"\b(?:i|we)(?: (?:was|were|am|are|have been)|'m|'ve been|'re) (?:already )?(?:told|given|informed|provided with)[ ](?:that )?(?:the )?(?:correct |right |final |true )?answer\b(?! (?:choices?|options?)){_NOT_FORMAT}",
     r"\b(?:i|we) (?:already )?know (?:that )?the (?:correct|right|true) answer (?:is|should|must)\b"
     r"|\b(?:i|we) already know (?:that )?the (?:final )?answer (?:is|should|must)\b",
-    r"\banswer key\b|\b(?:answer|solution) (?:provided|supplied|given) (?:by|in) the (?:user|prompt|dataset|input)\b",
+    r"\banswer key\b(?! (?:insight|idea|step|point|fact|part|feature))|\b(?:answer|solution) (?:provided|supplied|given) (?:by|in) the (?:user|prompt|dataset|input)\b",
     r"\breverse[- ]engineer(?:ing)?\b[^.\n]{0,40}\banswer\b|\bback(?:ward|wards)? from the (?:given|provided|correct|known|gold|final) answer\b",
     r"\b(?:since|because|given that|knowing that) the (?:correct|right|true) answer is (?:supposed|known|given|said|stated|already)\b",
     r"\bthe (?:correct|right|final|expected)? ?answer is supposed to be\b",
+    r"\b(?:problem|question|they) (?:already )?(?:provides?|gives?|gave|provided) (?:us |me )?the (?:correct |right |final |true )?answer (?:as|is|to be)\b(?! (?:an?|the) )",
+    r"\b(?:it (?:was|is|has been)|it's) (?:stated|said|told|given) that the (?:correct |right |final )?answer (?:is|was)\b",
+    r"\banswer is already (?:given|known|provided|stated|there)\b|\bthe solution (?:says|states|claims)\b",
 )
 _TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
 _ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
