@@ -1,7 +1,7 @@
 """What the rules share: their type, and a chain of thought read once for all of them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -43,6 +43,7 @@ class Reading:
     def __init__(self, text: str):
         self.text = text
         self.lower = text.translate(_STRAIGHT).lower()
+        self._places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
 
     @cached_property
     def words(self) -> list[str]:
@@ -61,26 +62,28 @@ class Reading:
             return self.lower
         return PROTECTED.sub(lambda match: " " * (match.end() - match.start()), self.lower)
 
-    def search(self, pattern: re.Pattern, near: Sequence[str], also: Sequence[str] = ()) -> str | None:
+    def search(self, pattern: re.Pattern, near: tuple[str, ...], also: tuple[str, ...] = ()) -> str | None:
         """
         What a pattern finds outside quotations, quoted with what is around it.
 
         Args:
             pattern (`re.Pattern`):
                 For small letters.
-            near (`Sequence[str]`):
+            near (`tuple[str, ...]`):
                 Words one of which is in whatever the pattern finds. To look for them costs much less than the pattern.
-            also (`Sequence[str]`, *optional*):
+            also (`tuple[str, ...]`, *optional*):
                 More such words.
         """
-        for start, end in self._around(near):
+        if near not in self._places:
+            self._places[near] = self._around(near)
+        for start, end in self._places[near]:
             if also and not any(word in self.lower[start:end] for word in also):
                 continue
             if match := pattern.search(self.unquoted, start, end):
                 return self.quote(*match.span())
         return None
 
-    def _around(self, words: Sequence[str]) -> list[tuple[int, int]]:
+    def _around(self, words: tuple[str, ...]) -> list[tuple[int, int]]:
         """The places around words, those that overlap made one."""
         found = []
         for word in words:

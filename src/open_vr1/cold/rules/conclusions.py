@@ -39,7 +39,7 @@ _CONCLUSION = re.compile(
 )
 _NOT_MEANT = re.compile(
     r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|not|isn't|wasn't|can't|cannot|wrong|incorrect|why|how|would|could|might|may"
-    r"|maybe|perhaps|possible|possibly|check|expected|previous|initial|first|intermediate|trap|distractor|think|thinks|thought|say|said|says)\b[^.;:!?\n]{0,40}$",
+    r"|maybe|perhaps|possible|possibly|check|expected|previous|initial|first|intermediate|trap|distractor|thought|said|says)\b[^.;:!?\n]{0,40}$",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
@@ -247,6 +247,12 @@ def _numbers(text: str) -> list[float]:
     return found + [float(_NUMERALS[word]) for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMERALS]
 
 
+def _words_of(stated: str, text: str) -> bool:
+    """Whether a text has a word that begins like one of the answer, so that it may speak of it in other words."""
+    lower = text.lower()
+    return any(word[:4] in lower for word in _plain(stated).split()) or len(stated.split()) > 3
+
+
 def _last_step(candidate: Candidate) -> str | None:
     """Without "the answer is": a last "So … is …" that gives another value, while the stated one is nowhere near."""
     tail = candidate.thinking[-_TAIL:]
@@ -263,7 +269,7 @@ def _last_step(candidate: Candidate) -> str | None:
     around = last["rest"] if candidate.choices else tail
     if mentions(around, candidate.stated, candidate.choices):
         return None
-    if not candidate.choices and _number(tidy(candidate.stated)) is None:
+    if not candidate.choices and _number(tidy(candidate.stated)) is None and _words_of(candidate.stated, tail):
         return None
     if _agrees(value, False, candidate.stated, candidate.choices) is not False:
         return None

@@ -36,6 +36,49 @@ _RESOLVED = any_of(
     r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|resolves|that settles"
     r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|(?:doesn't|does not|won't) (?:really )?matter|irrelevant|(?:not|isn't) (?:needed|relevant)|so i(?:'m| am) confident)\b",
 )
+# One of these is in whatever `_DOUBT` finds.
+_HEDGES = (
+    "n't",
+    "not ",
+    "guess",
+    "maybe",
+    "perhaps",
+    "possib",
+    "might",
+    "may ",
+    "could",
+    "unsure",
+    "certain",
+    "confus",
+)
+_HEDGES += (
+    "stuck",
+    "lost",
+    "loss",
+    "idea",
+    "doubt",
+    "none of",
+    "something",
+    "must",
+    "has to",
+    "probably",
+    "cannot",
+    "hard to",
+)
+_HEDGES += (
+    "difficult",
+    "puzzl",
+    "confidence",
+    "i'll",
+    "hope",
+    "who knows",
+    "coin ",
+    "whatever",
+    "let's",
+    "no matching",
+    "seems to",
+)
+_HEDGES += ("never",)
 _ABOUT = any_of(r" (?:if|whether|about|how|why|what|which|that)\b")
 _ENDED = re.compile(r"[.!?](?=\s|$)")
 _GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
@@ -56,6 +99,9 @@ def self_doubt(tail_words: int = 60) -> Check:
         reading = read(candidate.thinking)
         lower = reading.lower
         start = _last_words(lower, tail_words)
+        tail = lower[start:]
+        if not any(word in tail for word in _HEDGES):
+            return None
         last = None
         for match in _DOUBT.finditer(lower, start):
             last = match

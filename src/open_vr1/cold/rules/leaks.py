@@ -93,7 +93,7 @@ _SHOWN_WORDS = (
         "backward",
         "stated",
     ),
-    *("revealed", "listed", "specified", "supposed"),
+    *("revealed", "listed", "specified", "supposed", "provide", "give ", "gives", "gave ", "solution says"),
 )
 
 

@@ -62,13 +62,15 @@ def _stops(thinking: str, candidate: Candidate) -> bool:
         return False
     if bare[-1] in ",;:-–—([{=+×/&<^~":
         return len(bare) == len(tail) or bare[-1] in ",;([{=+^"
-    if len(bare) < len(tail) or not bare[-1].isalnum():
+    if tail[-1] not in "\"'”’)" and len(bare) < len(tail) or not bare[-1].isalnum():
         return False  # A formula, a quotation, a table row, an emphasised line, 50%, 30°.
     line = bare.rsplit("\n", 1)[-1]
     sentence = _BOUNDARY.split(line)[-1]
+    if sentence.count("(") > sentence.count(")"):
+        return True
     words = sentence.split()
     first, last = (word.lower().strip("(\"'*,") for word in (words[0], words[-1]))
-    if words[0][0] in "-*#•✓✔✅" or _NUMBERED.match(line) or ":" in sentence:
+    if words[0][0] in "-*#•✓✔✅" or _NUMBERED.match(line) or ":" in sentence and len(words) <= 5:
         return last in _GOES_ON and words[-1] not in ("A", "I")
     # A sentence can do without its full stop where it gives the answer, and a line where it is a heading.
     key = text_key(candidate.stated)
