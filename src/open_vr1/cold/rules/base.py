@@ -12,10 +12,8 @@ Check = Callable[[Candidate], str | None]
 
 MAX_EVIDENCE = 200
 _REACH = 120
-_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| \??")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,7 @@ class Reading:
 
     def __init__(self, text: str):
         self.text = text
-        self.lower = text.translate(_STRAIGHT).lower()
+        self.lower = text.replace("\u2019", "'").replace("\u2018", "'").lower()
         self._places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
 
     @cached_property
@@ -53,7 +51,8 @@ class Reading:
     @cached_property
     def sentences(self) -> list[str]:
         """Its sentences and lines in small letters."""
-        return [part for part in map(str.strip, _SENTENCE_END.split(self.lower)) if part]
+        plain = self.lower.replace("\n", ". ").replace("? ", ". ").replace("! ", ". ")
+        return [part for part in map(str.strip, plain.split(". ")) if part]
 
     @cached_property
     def unquoted(self) -> str:
