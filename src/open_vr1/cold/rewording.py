@@ -25,7 +25,11 @@ _HOW = (
     r"|initial|user(?:'s)?|accompanying|same)"
 )
 _KIND = rf"(?:(?:{_HOW}|{PICTURE}(?:'s)?),?{_S})"
-_OF_PICTURE = rf"(?:{_S}(?:(?:provided|supplied)(?:{_S}by{_S}the{_S}user)?|itself|above(?!{_S}the\b)|given(?!{_S}(?:that|the|by|an?)\b)|of{_S}(?:the|this|that|an?){_S}(?:(?:two|three|four|given|provided|whole|entire|actual){_S})?{PICTURE}s?\b))"
+_OF_PICTURE = (
+    rf"(?:{_S}(?:(?:provided|supplied)(?:{_S}by{_S}the{_S}user)?|itself|above(?!{_S}the\b)|given(?!{_S}(?:that|the|"
+    rf"by|an?)\b)|of{_S}(?:the|this|that|an?){_S}(?:(?:two|three|four|given|provided|whole|entire|"
+    rf"actual){_S})?{PICTURE}s?\b))"
+)
 # What a description or a caption is where it is not the text that the reasoner was told.
 _OTHER_DESCRIPTION = (
     r"(?![\w'-]*[-'](?!s\b)\w)(?!\s+(?:columns?|fields?|box|labels?|section|below|beneath|underneath|next|of|on"

@@ -32,7 +32,8 @@ _TAG = re.compile(
     r"</?\s*(?:think|thinking|answer|reasoning|tool|tool_call|tool_calls|tool_response|function_call|function|im_start"
     r"|im_end|image|img|video|audio|system|assistant|user|summary|caption|conclusion)(?:\s[^<>\n]{0,80})?/?>"
     r"|<[|｜][^<>|｜\n]{1,40}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:eos|bos|pad|unk)>"
-    r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|Assistant)\s?:)",
+    r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|"
+    r"Assistant)\s?:)",
     re.IGNORECASE,
 )
 _TAG_SIGNS = ("<", "[INST", "[/INST", "[TOOL", "Human", "Assistant", "ASSISTANT", "USER", "##")
