@@ -36,6 +36,11 @@ MENDED = [
     ("Your description mentions it.", "The image shows it."),
     ("the description's first line", "the image's first line"),
     ("The caption of the image states that", "The image shows that"),
+    ("According to the description provided by the user, x", "According to the image, x"),
+    ("The detailed description above says that", "The image shows that"),
+    ("The image is described as showing a boy.", "The image shows a boy."),
+    ("From what's described, the line goes up.", "From what's shown, the line goes up."),
+    ("the descriptions of the two images say", "the images show"),
     ("The text says that the store is open.", "The image shows that the store is open."),
 ]  # fmt: skip
 LEFT_ALONE = [

@@ -195,9 +195,11 @@ NOT_REFUSED = [
     "A person behind the lens cannot see the image formed by the mirror.",
     "The value for 2014 is not shown in the chart, but we do not need it.",
     "I can't use the Pythagorean theorem here, since there is no right angle.",
-    "I cannot solve this directly. Let me set up equations: x + y = 12 and x - y = 2. Adding gives 2x = 14, so x = 7. "
-    "Let me put this back in to see if it holds: 7 + 5 = 12 and 7 - 5 = 2. Both hold, so x is 7 and y is 5. The question "
-    "asks for x, the larger of the two, which is the value of the bar on the right side of the chart. So it is 7.",
+    (
+        "I cannot solve this directly. Let me set up equations: x + y = 12 and x - y = 2. Adding gives 2x = 14, so x = 7. "
+        "Let me put this back in to see if it holds: 7 + 5 = 12 and 7 - 5 = 2. Both hold, so x is 7 and y is 5. The question "
+        "asks for x, the larger of the two, which is the value of the bar on the right side of the chart. So it is 7."
+    ),
     "I don't have the value of BC, but I can compute it.",
     "No data is missing in the table. I can see that the image shows 7 cats.",
     "Sorry, I mean angle B, not angle A.",
@@ -434,21 +436,29 @@ FOREIGN = [
     "好的，我需要找到答案。图中有五个柱子，最高的是十二，最低的是五，所以差是七。",
     GOOD[0].thinking + " 所以答案是七，因为最高的是十二，最低的是五。",
     "Хорошо, мне нужно найти разность. Самый высокий столбец равен 12, самый низкий равен 5.",
-    "Primero, necesito encontrar la diferencia entre la barra más alta y la más baja. La barra más alta es doce y la más "
-    "baja es cinco, por lo que la diferencia es siete. Entonces la respuesta es siete, porque doce menos cinco son siete.",
+    (
+        "Primero, necesito encontrar la diferencia entre la barra más alta y la más baja. La barra más alta es doce y la más "
+        "baja es cinco, por lo que la diferencia es siete. Entonces la respuesta es siete, porque doce menos cinco son siete."
+    ),
     GOOD[0].thinking
     + " Also ist die Antwort sieben, denn der höchste Balken ist zwölf und der niedrigste ist fünf. Das ist "
     "nicht schwer, wir ziehen einfach die eine Zahl von der anderen ab und sind fertig mit der Aufgabe. Die Antwort ist also "
     "richtig, und wir sind auch mit dem Rest fertig.",
 ]
 ENGLISH = [
-    "In \\(\\triangle ABC\\), ∠A = α and ∠B = β, so α + β + γ = 180°. Here α = 50° and β = 60°, thus γ = 70°. Since θ = π/3, "
-    "we have sin θ = √3/2 and Σ x_i = 7. So the answer is 7.",
+    (
+        "In \\(\\triangle ABC\\), ∠A = α and ∠B = β, so α + β + γ = 180°. Here α = 50° and β = 60°, thus γ = 70°. Since θ = π/3, "
+        "we have sin θ = √3/2 and Σ x_i = 7. So the answer is 7."
+    ),
     "The café's menu says crème brûlée costs €7, and the Über-burger costs €12. So the naïve answer is 7.",
-    "AB = 5, BC = 12, AC = 13, AB² + BC² = AC², ABC = 90°, area = 30, perimeter = 30, r = 2, R = 6.5, h = 60/13, "
-    "AB ⊥ BC, sin A = 12/13, cos A = 5/13, tan A = 12/5, sin C = 5/13, cos C = 12/13, tan C = 5/12. Area = 30.",
-    "The sign says 出口, which means exit in Japanese, so the arrow shows the way out of the station. The answer is the exit, "
-    "since the person who follows it leaves the building on the left side of the picture.",
+    (
+        "AB = 5, BC = 12, AC = 13, AB² + BC² = AC², ABC = 90°, area = 30, perimeter = 30, r = 2, R = 6.5, h = 60/13, "
+        "AB ⊥ BC, sin A = 12/13, cos A = 5/13, tan A = 12/5, sin C = 5/13, cos C = 12/13, tan C = 5/12. Area = 30."
+    ),
+    (
+        "The sign says 出口, which means exit in Japanese, so the arrow shows the way out of the station. The answer is the exit, "
+        "since the person who follows it leaves the building on the left side of the picture."
+    ),
     "Let μ be the mean and σ be the standard deviation. Then Δx = 7 and Ω is the whole space.",
 ]
 

@@ -25,7 +25,11 @@ _HOW = (
     r"|initial|user(?:'s)?|accompanying|same)"
 )
 _KIND = rf"(?:(?:{_HOW}|{PICTURE}(?:'s)?),?{_S})"
-_OF_PICTURE = rf"(?:{_S}(?:provided|supplied|itself|given(?!{_S}(?:that|the|by|an?)\b)|of{_S}(?:the|this|that|an?){_S}{PICTURE}s?\b))"
+_OF_PICTURE = (
+    rf"(?:{_S}(?:(?:provided|supplied)(?:{_S}by{_S}the{_S}user)?|itself|above(?!{_S}the\b)|given(?!{_S}(?:that|the|"
+    rf"by|an?)\b)|of{_S}(?:the|this|that|an?){_S}(?:(?:two|three|four|given|provided|whole|entire|"
+    rf"actual){_S})?{PICTURE}s?\b))"
+)
 # What a description or a caption is where it is not the text that the reasoner was told.
 _OTHER_DESCRIPTION = (
     r"(?![\w'-]*[-'](?!s\b)\w)(?!\s+(?:columns?|fields?|box|labels?|section|below|beneath|underneath|next|of|on"
@@ -130,6 +134,12 @@ _WORDING = re.compile(
 
 # Wording of telling that needs no noun for the text.
 _ALONE: list[tuple[re.Pattern, str]] = [
+    (
+        re.compile(
+            rf"\b(?:is|was){_S}described{_S}as{_S}(?:showing|depicting|illustrating|displaying)\b", re.IGNORECASE
+        ),
+        "shows",
+    ),
     (re.compile(rf"\b(the|this|that){_S}described{_S}(?={PICTURE}\b)", re.IGNORECASE), r"\1 "),
     (re.compile(rf"\b(the{_S})described(?={_S}[a-z])", re.IGNORECASE), r"\1depicted"),
     (
@@ -151,7 +161,7 @@ _ALONE: list[tuple[re.Pattern, str]] = [
     (re.compile(rf"\bdescribed{_S}by{_S}the{_S}user\b", re.IGNORECASE), "shown"),
     (
         re.compile(
-            rf"\b((?:as|is|are|was|were|it's){_S})described\b(?!{_S}(?:by|in|on|earlier|before|previously|using)\b)"
+            rf"\b((?:as|is|are|was|were|it's|what's){_S})described\b(?!{_S}(?:by|in|on|earlier|before|previously|using)\b)"
             rf"(?<!\bas{_S[:2]}described)|\b(as{_S})described\b(?!{_S}(?:by|in|on|earlier|before|previously|using)\b)",
             re.IGNORECASE,
         ),

@@ -1,7 +1,7 @@
 """What the rules share: their type, and a chain of thought read once for all of them."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -12,10 +12,8 @@ Check = Callable[[Candidate], str | None]
 
 MAX_EVIDENCE = 200
 _REACH = 120
-_STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
 _CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| \??")
-_SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|\n+")
 
 
 @dataclass(frozen=True)
@@ -42,7 +40,8 @@ class Reading:
 
     def __init__(self, text: str):
         self.text = text
-        self.lower = text.translate(_STRAIGHT).lower()
+        self.lower = text.replace("\u2019", "'").replace("\u2018", "'").lower()
+        self._places: dict[tuple[str, ...], list[tuple[int, int]]] = {}
 
     @cached_property
     def words(self) -> list[str]:
@@ -52,7 +51,8 @@ class Reading:
     @cached_property
     def sentences(self) -> list[str]:
         """Its sentences and lines in small letters."""
-        return [part for part in map(str.strip, _SENTENCE_END.split(self.lower)) if part]
+        plain = self.lower.replace("\n", ". ").replace("? ", ". ").replace("! ", ". ")
+        return [part for part in map(str.strip, plain.split(". ")) if part]
 
     @cached_property
     def unquoted(self) -> str:
@@ -61,26 +61,28 @@ class Reading:
             return self.lower
         return PROTECTED.sub(lambda match: " " * (match.end() - match.start()), self.lower)
 
-    def search(self, pattern: re.Pattern, near: Sequence[str], also: Sequence[str] = ()) -> str | None:
+    def search(self, pattern: re.Pattern, near: tuple[str, ...], also: tuple[str, ...] = ()) -> str | None:
         """
         What a pattern finds outside quotations, quoted with what is around it.
 
         Args:
             pattern (`re.Pattern`):
                 For small letters.
-            near (`Sequence[str]`):
+            near (`tuple[str, ...]`):
                 Words one of which is in whatever the pattern finds. To look for them costs much less than the pattern.
-            also (`Sequence[str]`, *optional*):
+            also (`tuple[str, ...]`, *optional*):
                 More such words.
         """
-        for start, end in self._around(near):
+        if near not in self._places:
+            self._places[near] = self._around(near)
+        for start, end in self._places[near]:
             if also and not any(word in self.lower[start:end] for word in also):
                 continue
             if match := pattern.search(self.unquoted, start, end):
                 return self.quote(*match.span())
         return None
 
-    def _around(self, words: Sequence[str]) -> list[tuple[int, int]]:
+    def _around(self, words: tuple[str, ...]) -> list[tuple[int, int]]:
         """The places around words, those that overlap made one."""
         found = []
         for word in words:

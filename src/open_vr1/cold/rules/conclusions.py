@@ -21,7 +21,8 @@ _LETTER = r"[(\[*\"'$ ]{0,3}(?:\\(?:text|mathrm|textbf)\{)?\(?(?P<%s>[A-Z])\b(?!
 _CONCLUSION = re.compile(
     r"\b(?P<cue>(?:answer|(?:correct|right|best|final)\s+(?:option|choice|one|result|value))s?"
     r"(?:\s+(?:here|then|to\s+(?:the|this)\s+(?:question|problem)|for\s+\w+(?:\s+\w+)?))?)\b\**\s*"
-    r"(?:(?P<modal>is|should\s+be|must\s+be|would\s+be|will\s+be|has\s+to\s+be|are|was|equals|becomes|remains|comes\s+out\s+(?:to|as)(?:\s+be)?)\b|[:=])"
+    r"(?:(?P<modal>is|should\s+be|must\s+be|would\s+be|will\s+be|has\s+to\s+be|are|was|equals|becomes|remains|"
+    r"comes\s+out\s+(?:to|as)(?:\s+be)?)\b|[:=])"
     r"\**:?\s*(?P<value>[^\n]{1,160})"
     r"|\b(?:option|choice|answer)\s+"
     + _LETTER
@@ -38,18 +39,24 @@ _CONCLUSION = re.compile(
     re.IGNORECASE,
 )
 _NOT_MEANT = re.compile(
-    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|not|isn't|wasn't|can't|cannot|wrong|incorrect|why|how|would|could|might|may"
-    r"|maybe|perhaps|possible|possibly|check|expected|previous|initial|first|intermediate|trap|distractor|think|thinks|thought|say|said|says)\b[^.;:!?\n]{0,40}$",
+    r"\b(?:if|whether|suppose|supposing|assume|assuming|unless|not|isn't|wasn't|can't|cannot|wrong|incorrect|"
+    r"why|how|would|could|might|may"
+    r"|maybe|perhaps|possible|possibly|check|expected|previous|initial|first|intermediate|trap|distractor|"
+    r"thought|said|says)\b[^.;:!?\n]{0,40}$",
     re.IGNORECASE,
 )
 _HEDGED = re.compile(
-    r"\s*(?:not\b|n't|either\b|neither\b|none\b|one of|among|between|likely not|never|in\s|given by|obtained|found|based|clear|correct|right"
-    r"|wrong|consistent|incorrect|simple|simply the|straightforward|obvious|confirmed|determined|the (?:one|same)\b|supposed|expected to|asked|wanted|needed)",
+    r"\s*(?:not\b|n't|either\b|neither\b|none\b|one of|among|between|likely not|never|in\s|given by|obtained|"
+    r"found|based|clear|correct|right"
+    r"|wrong|consistent|incorrect|simple|simply the|straightforward|obvious|confirmed|determined|the (?:one|"
+    r"same)\b|supposed|expected to|asked|wanted|needed)",
     re.IGNORECASE,
 )
 _FLUFF = re.compile(
-    r"(?:\s|[*:\"'])*(?:(?:therefore|thus|hence|indeed|then|so|simply|just|definitely|clearly|probably|likely|most likely|approximately|about|around"
-    r"|roughly|exactly|again|still|actually|also|now|equal to|option|choice|letter|number|the|a|an|that|all)\b,?(?:\s|[*:\"'])*|[≈~=]\s*)*",
+    r"(?:\s|[*:\"'])*(?:(?:therefore|thus|hence|indeed|then|so|simply|just|definitely|clearly|probably|likely|"
+    r"most likely|approximately|about|around"
+    r"|roughly|exactly|again|still|actually|also|now|equal to|option|choice|letter|number|the|a|an|that|"
+    r"all)\b,?(?:\s|[*:\"'])*|[≈~=]\s*)*",
     re.IGNORECASE,
 )
 _END = re.compile(
@@ -57,11 +64,13 @@ _END = re.compile(
 )
 _NUMBER = re.compile(r"(?<![\w.^_])[-−]?\d[\d,]*(?:\.\d+)?(?![\w^]*\^)")
 _STEP = re.compile(
-    r"(?:^|(?<=[.!?\n])\s*)\W{0,3}(?:so|thus|therefore|hence|in conclusion|consequently|to conclude|this means|that means|finally|overall)\b,?\s+(?P<rest>[^\n]{1,240})",
+    r"(?:^|(?<=[.!?\n])\s*)\W{0,3}(?:so|thus|therefore|hence|in conclusion|consequently|to conclude|this means|"
+    r"that means|finally|overall)\b,?\s+(?P<rest>[^\n]{1,240})",
     re.IGNORECASE,
 )
 _AGAINST = any_of(
-    r"\b(?:not|isn't|aren't|wasn't|doesn't|don't|didn't|can't|cannot|wrong|incorrect|false|too|eliminat\w*|rul(?:e|es|ed|ing) out|exclud\w*|unlike|instead of|rather than)\b"
+    r"\b(?:not|isn't|aren't|wasn't|doesn't|don't|didn't|can't|cannot|wrong|incorrect|false|too|eliminat\w*|"
+    r"rul(?:e|es|ed|ing) out|exclud\w*|unlike|instead of|rather than)\b"
 )
 _SIGNS = re.compile(r"\^?\s?\\circ|°|\\?%|\bdegrees?\b|\$|\\\(|\\\)", re.IGNORECASE)
 _COPULA = re.compile(r"\b(?:is|are|was|be|equals|equal to|becomes|get|gives)\b|[=≈]")
@@ -247,6 +256,12 @@ def _numbers(text: str) -> list[float]:
     return found + [float(_NUMERALS[word]) for word in re.findall(r"[a-z]+", text.lower()) if word in _NUMERALS]
 
 
+def _words_of(stated: str, text: str) -> bool:
+    """Whether a text has a word that begins like one of the answer, so that it may speak of it in other words."""
+    lower = text.lower()
+    return any(word[:4] in lower for word in _plain(stated).split()) or len(stated.split()) > 3
+
+
 def _last_step(candidate: Candidate) -> str | None:
     """Without "the answer is": a last "So … is …" that gives another value, while the stated one is nowhere near."""
     tail = candidate.thinking[-_TAIL:]
@@ -263,7 +278,7 @@ def _last_step(candidate: Candidate) -> str | None:
     around = last["rest"] if candidate.choices else tail
     if mentions(around, candidate.stated, candidate.choices):
         return None
-    if not candidate.choices and _number(tidy(candidate.stated)) is None:
+    if not candidate.choices and _number(tidy(candidate.stated)) is None and _words_of(candidate.stated, tail):
         return None
     if _agrees(value, False, candidate.stated, candidate.choices) is not False:
         return None

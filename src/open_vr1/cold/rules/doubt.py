@@ -6,36 +6,107 @@ from open_vr1.cold.rows import Candidate
 from open_vr1.cold.rules.base import Check, any_of, read
 
 _DOUBT = any_of(
-    r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |really |totally |fully |quite |very |at all |so |too |100% |absolutely |particularly )?(?:sure|certain|confident|convinced)\b",
+    r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |"
+    r"really |totally |fully |quite |very |at all |so |too |100% |absolutely |particularly )?(?:sure|certain|"
+    r"confident|convinced)\b",
     r"\bnot (?:entirely|completely|really|totally|fully|quite|very|100%) (?:sure|certain|confident|convinced)\b",
-    r"\b(?:i'm|i am|still|this is|that is|it's|it is|quite|which is|remain) (?:still |very )?(?:unsure|uncertain|confused|stuck|lost|at a loss)\b",
+    r"\b(?:i'm|i am|still|this is|that is|it's|it is|quite|which is|remain) (?:still |very )?(?:unsure|"
+    r"uncertain|confused|stuck|lost|at a loss)\b",
     r"\bi (?:really |just |still |honestly )?(?:don't|do not) (?:really )?know\b(?! (?:the exact|yet))",
-    r"\b(?:no idea|not sure,? (?:but|so|going)|i (?:have|still have) (?:some |my |serious )?doubts|i doubt (?:this|that|it|my)|no matching (?:option|choice|answer)|hope for the best)\b",
-    r"\b(?:i|we|this|that|it|my \w+) (?:might|may|could) (?:well |still |just )?(?:be (?:wrong|mistaken|incorrect|missing something)|have (?:made (?:a|an|some) (?:mistake|error)|misread|misunderstood))",
-    r"\b(?:just |simply |have to |need to |should |must |to |i'll |i will |i'd |let me |only |might as well )(?:just )?guess\b(?! and check)",
-    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only ){0,3}guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
+    r"\b(?:no idea|not sure,? (?:but|so|going)|i (?:have|still have) (?:some |my |serious )?doubts|"
+    r"i doubt (?:this|that|it|my)|no matching (?:option|choice|answer)|hope for the best)\b",
+    r"\b(?:i|we|this|that|it|my \w+) (?:might|may|could) (?:well |still |just )?(?:be (?:wrong|mistaken|"
+    r"incorrect|missing something)|have (?:made (?:a|an|some) (?:mistake|error)|misread|misunderstood))",
+    r"\b(?:just |simply |have to |need to |should |must |to |i'll |i will |i'd |let me |only |"
+    r"might as well )(?:just )?guess\b(?! and check)",
+    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |"
+    r"only ){0,3}guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
     r"\b(?:i'm|i am|just) guessing\b|\bguess(?:ing)? (?:that )?(?:the answer|option|i'll|[a-h]\b[ ]?[.,;]|randomly)",
-    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
-    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any (?:given |answer |of the ){0,3}(?:options?|choices?|answers?)|the (?:given |answer ){0,2}(?:options|choices))\b",
-    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
-    r"\bnone of (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
-    r"\b(?:there|the (?:problem|question|options?|answer|choices)) (?:might|may|must|could|has to|probably|seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
+    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|"
+    r"matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|"
+    r"our) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
+    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|"
+    r"equal)(?: with)? (?:any (?:given |answer |of the ){0,3}(?:options?|choices?|answers?)|the (?:given |"
+    r"answer ){0,2}(?:options|choices))\b",
+    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |"
+    r"listed ){0,3}(?:options|choices|answers)\b",
+    r"\bnone of (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)? ?(?:match|"
+    r"fit|seem|work|are|is|agree|equal)",
+    r"\b(?:there|the (?:problem|question|options?|answer|choices)) (?:might|may|must|could|has to|probably|"
+    r"seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
     r"\bsomething(?:'s| is| must be| seems) (?:wrong|off|not right|missing|amiss)\b",
-    r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|add up|look right)\b",
-    r"\bi (?:can't|cannot|can not|couldn't) (?:really |quite |seem to )?(?:figure|decide|tell|be (?:sure|certain)|determine|confirm|verify|work (?:it|this|that) out|make sense)\b",
-    r"\b(?:hard|difficult|impossible) to (?:say|tell|be sure|know)(?: for (?:sure|certain))?\b(?=[ ]?[.,;:]| (?:but|so|for|which|from))",
-    r"\b(?:this|that|it)(?:'s| is) (?:very |really |so |quite |a bit )?(?:confusing|puzzling)\b|\b(?:low|little|much|any) confidence\b",
-    r"\bi'll (?:just |have to |reluctantly |tentatively )?(?:go with|pick|choose|stick with|settle (?:for|on)|answer)\b[^.!?\n]{0,60}\b(?:anyway|for now|though|even though|even if|despite|and hope|by default|to be safe|randomly)\b",
-    r"\b(?:hmm|well|ugh|oh well|anyway),? (?:i guess |maybe |perhaps )?i'll (?:just |have to )?(?:go with|pick|choose|settle)",
-    r"(?<!first[ ])(?<!initially[ ])\bi guess\b|\bwhatever,? (?:let's|i'll)\b|\blet's (?:just )?say (?:it's |it is |option )?[a-h]\b|\bhope (?:that's|that is|this is|it's|it is|this) (?:right|correct|ok|the)\b|\bbut who knows\b|\bcoin (?:flip|toss)\b",
-    r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
+    r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|"
+    r"add up|look right)\b",
+    r"\bi (?:can't|cannot|can not|couldn't) (?:really |quite |seem to )?(?:figure|decide|tell|be (?:sure|"
+    r"certain)|determine|confirm|verify|work (?:it|this|that) out|make sense)\b",
+    r"\b(?:hard|difficult|impossible) to (?:say|tell|be sure|know)(?: for (?:sure|certain))?\b(?=[ ]?[.,;:]|"
+    r" (?:but|so|for|which|from))",
+    r"\b(?:this|that|it)(?:'s| is) (?:very |really |so |quite |a bit )?(?:confusing|puzzling)\b|\b(?:low|"
+    r"little|much|any) confidence\b",
+    r"\bi'll (?:just |have to |reluctantly |tentatively )?(?:go with|pick|choose|stick with|settle (?:for|on)|"
+    r"answer)\b[^.!?\n]{0,60}\b(?:anyway|for now|though|even though|even if|despite|and hope|by default|"
+    r"to be safe|randomly)\b",
+    r"\b(?:hmm|well|ugh|oh well|anyway),? (?:i guess |maybe |perhaps )?i'll (?:just |have to )?(?:go with|pick|"
+    r"choose|settle)",
+    r"(?<!first[ ])(?<!initially[ ])\bi guess\b|\bwhatever,? (?:let's|i'll)\b|\blet's (?:just )?say (?:it's |"
+    r"it is |option )?[a-h]\b|\bhope (?:that's|that is|this is|it's|it is|this) (?:right|correct|ok|the)\b|"
+    r"\bbut who knows\b|\bcoin (?:flip|toss)\b",
+    r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|"
+    r"it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
     r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
-    r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|got it|verif(?:y|ies|ied)"
-    r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|resolves|that settles"
-    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|(?:doesn't|does not|won't) (?:really )?matter|irrelevant|(?:not|isn't) (?:needed|relevant)|so i(?:'m| am) confident)\b",
+    r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|"
+    r"got it|verif(?:y|ies|ied)"
+    r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|"
+    r"resolves|that settles"
+    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|"
+    r"(?:doesn't|does not|won't) (?:really )?matter|irrelevant|(?:not|isn't) (?:needed|relevant)|so i(?:'m|"
+    r" am) confident)\b",
 )
+# One of these is in whatever `_DOUBT` finds.
+_HEDGES = (
+    "n't",
+    "not ",
+    "guess",
+    "maybe",
+    "perhaps",
+    "possib",
+    "might",
+    "may ",
+    "could",
+    "unsure",
+    "certain",
+    "confus",
+)
+_HEDGES += (
+    "stuck",
+    "lost",
+    "loss",
+    "idea",
+    "doubt",
+    "none of",
+    "something",
+    "must",
+    "has to",
+    "probably",
+    "cannot",
+    "hard to",
+)
+_HEDGES += (
+    "difficult",
+    "puzzl",
+    "confidence",
+    "i'll",
+    "hope",
+    "who knows",
+    "coin ",
+    "whatever",
+    "let's",
+    "no matching",
+    "seems to",
+)
+_HEDGES += ("never",)
 _ABOUT = any_of(r" (?:if|whether|about|how|why|what|which|that)\b")
 _ENDED = re.compile(r"[.!?](?=\s|$)")
 _GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
@@ -56,6 +127,9 @@ def self_doubt(tail_words: int = 60) -> Check:
         reading = read(candidate.thinking)
         lower = reading.lower
         start = _last_words(lower, tail_words)
+        tail = lower[start:]
+        if not any(word in tail for word in _HEDGES):
+            return None
         last = None
         for match in _DOUBT.finditer(lower, start):
             last = match

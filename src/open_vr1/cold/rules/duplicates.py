@@ -8,6 +8,7 @@ is estimated to about 0.06), a question as the hash of its words and a sketch of
 
 import re
 import zlib
+from array import array
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -65,8 +66,9 @@ def near_duplicate(thinking_threshold: float = 0.7, question_threshold: float = 
         # Rows without pictures are compared where they ask for the same words, or every one would meet every other.
         key = _digest("|".join(candidate.pictures)) if candidate.pictures else b"-" + entry.question
         entries = kept.setdefault(key, [])
+        hashes = _hashes(entry.thinking)
         for other in entries:
-            if found := _alike(entry, other, thinking_threshold, question_threshold):
+            if found := _alike(entry, hashes, other, thinking_threshold, question_threshold):
                 return short(f"{found} as row {other.row_id.decode('utf-8', 'replace')}")
         entries.append(entry)
         return None
@@ -74,16 +76,17 @@ def near_duplicate(thinking_threshold: float = 0.7, question_threshold: float = 
     return check
 
 
-def _alike(entry: _Entry, other: _Entry, thinking_threshold: float, question_threshold: float) -> str | None:
+def _alike(
+    entry: _Entry, hashes: frozenset[int], other: _Entry, thinking_threshold: float, question_threshold: float
+) -> str | None:
     if entry.question == other.question and (entry.choices == other.choices or 0 in (entry.choices, other.choices)):
-        same = _jaccard(entry.order, other.order)
-        if same >= question_threshold:
+        same = _jaccard(entry.order, other.order, question_threshold)
+        if same:
             return f"the same question ({same:.0%})"
-    same = _jaccard(entry.thinking, other.thinking)
     # Questions about one picture can share most of a chain; then their answers differ.
-    if same >= max(_SAME, thinking_threshold) or same >= thinking_threshold and entry.answer == other.answer:
-        return f"the same thinking ({same:.0%})"
-    return None
+    threshold = thinking_threshold if entry.answer == other.answer else max(_SAME, thinking_threshold)
+    same = _jaccard(entry.thinking, other.thinking, threshold, hashes)
+    return f"the same thinking ({same:.0%})" if same else None
 
 
 def _entry(candidate: Candidate) -> _Entry:
@@ -142,14 +145,32 @@ def _sketch(words: list[str], size: int, keep: int) -> bytes:
     return np.unique((runs >> np.uint64(16)).astype(np.uint32))[:keep].tobytes()
 
 
-def _jaccard(one: bytes, other: bytes) -> float:
-    """The Jaccard index of the texts that two sketches were made of, estimated."""
+def _jaccard(one: bytes, other: bytes, at_least: float, hashes: frozenset[int] | None = None) -> float:
+    """
+    The Jaccard index of the texts that two sketches were made of, estimated; 0 where it is below a threshold.
+
+    Args:
+        one (`bytes`):
+            A sketch.
+        other (`bytes`):
+            A sketch.
+        at_least (`float`):
+            The threshold.
+        hashes (`frozenset[int]`, *optional*):
+            The hashes of `one`, from whoever compares it with many.
+    """
     if one == other:
         return 1.0
-    first, second = np.frombuffer(one, np.uint32), np.frombuffer(other, np.uint32)
-    if not len(first) or not len(second):
+    hashes = _hashes(one) if hashes is None else hashes
+    theirs = array("I", other)
+    limit = max(len(hashes), len(theirs))
+    shared = hashes.intersection(theirs)
+    if not shared or len(shared) < at_least * limit:
         return 0.0
-    limit = max(len(first), len(second))
-    union = np.union1d(first, second)[:limit]
-    shared = np.intersect1d(first, second, assume_unique=True)
-    return np.count_nonzero(shared <= union[-1]) / len(union)
+    union = sorted(hashes.union(theirs))[:limit]
+    share = sum(value <= union[-1] for value in shared) / len(union)
+    return share if share >= at_least else 0.0
+
+
+def _hashes(sketch: bytes) -> frozenset[int]:
+    return frozenset(array("I", sketch))

@@ -36,10 +36,11 @@ def repetition(max_sentence_repeats: int = 4, max_repeated_share: float = 0.4, m
         reading = read(candidate.thinking)
         words = reading.words
         grams = list(map(hash, zip(words, words[1:], words[2:], words[3:])))
+        repeated = len(grams) - len(set(grams))
         return (
             _same_sentence(reading, max_sentence_repeats)
-            or _cycle(words, grams)
-            or _repeated_share(grams, max_repeated_share)
+            or (_cycle(words, grams) if repeated >= _MIN_RUN else None)
+            or (_repeated_share(grams, max_repeated_share) if repeated > max_repeated_share * len(grams) / 2 else None)
             or _flat_tail(candidate.thinking, min_tail_entropy)
         )
 
@@ -65,8 +66,6 @@ def _same_sentence(reading: Reading, limit: int) -> str | None:
 
 def _cycle(words: list[str], grams: list[int]) -> str | None:
     """A stretch of words that comes round at least three more times, at a constant distance."""
-    if len(grams) - len(set(grams)) < _MIN_RUN:
-        return None
     last: dict[int, int] = {}
     distance, run = 0, 0
     for position, gram in enumerate(grams):

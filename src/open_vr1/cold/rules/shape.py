@@ -32,7 +32,8 @@ _TAG = re.compile(
     r"</?\s*(?:think|thinking|answer|reasoning|tool|tool_call|tool_calls|tool_response|function_call|function|im_start"
     r"|im_end|image|img|video|audio|system|assistant|user|summary|caption|conclusion)(?:\s[^<>\n]{0,80})?/?>"
     r"|<[|｜][^<>|｜\n]{1,40}[|｜]>|\[/?INST\]|<</?SYS>>|</?s>|<(?:start|end)_of_turn>|<(?:eos|bos|pad|unk)>"
-    r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|Assistant)\s?:)",
+    r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|"
+    r"Assistant)\s?:)",
     re.IGNORECASE,
 )
 _TAG_SIGNS = ("<", "[INST", "[/INST", "[TOOL", "Human", "Assistant", "ASSISTANT", "USER", "##")
@@ -62,13 +63,15 @@ def _stops(thinking: str, candidate: Candidate) -> bool:
         return False
     if bare[-1] in ",;:-–—([{=+×/&<^~":
         return len(bare) == len(tail) or bare[-1] in ",;([{=+^"
-    if len(bare) < len(tail) or not bare[-1].isalnum():
+    if tail[-1] not in "\"'”’)" and len(bare) < len(tail) or not bare[-1].isalnum():
         return False  # A formula, a quotation, a table row, an emphasised line, 50%, 30°.
     line = bare.rsplit("\n", 1)[-1]
     sentence = _BOUNDARY.split(line)[-1]
+    if sentence.count("(") > sentence.count(")"):
+        return True
     words = sentence.split()
     first, last = (word.lower().strip("(\"'*,") for word in (words[0], words[-1]))
-    if words[0][0] in "-*#•✓✔✅" or _NUMBERED.match(line) or ":" in sentence:
+    if words[0][0] in "-*#•✓✔✅" or _NUMBERED.match(line) or ":" in sentence and len(words) <= 5:
         return last in _GOES_ON and words[-1] not in ("A", "I")
     # A sentence can do without its full stop where it gives the answer, and a line where it is a heading.
     key = text_key(candidate.stated)
