@@ -59,7 +59,7 @@ def test_the_released_chains_are_kept_word_for_word(rows):
 
 def test_the_pictures_are_inside(rows):
     assert all(row["images"][0]["bytes"].startswith(b"\x89PNG") for row in rows.values())
-    assert rows["Find x."]["images"][0]["path"] == "12.png"
+    assert rows["Find x."]["images"][0]["path"] == "mulberry_images/geoqa_plus/images/12.png"
 
 
 def test_what_cannot_be_used_is_listed(finished):

@@ -163,7 +163,7 @@ class ColdArguments:
         executor (`ExecutorEntry`, *optional*):
             Where the teachers are asked from.
         rules (`list[str]`, *optional*):
-            Names from `open_vr1.cold.rules`, in the order in which they are asked. All by default.
+            Names from `open_vr1.cold.rules`; they are asked in their order there. All by default.
         rule_options (`dict[str, dict]`, *optional*):
             Options of a rule by its name.
         measure (`MeasureEntry`, *optional*):

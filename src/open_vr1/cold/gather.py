@@ -192,6 +192,7 @@ class _Parts:
             self.seen_pictures[look.sha256] = (self.number, self.pack.tell())
             self.pack.write(data)
         pack, offset = self.seen_pictures[look.sha256]
+        name = Path(name).name if Path(name).is_absolute() else name  # Nothing of this machine's folders.
         return {**asdict(look), "name": name, "pack": pack, "offset": offset, "length": len(data)}
 
     def write(self) -> None:
