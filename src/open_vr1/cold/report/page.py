@@ -1,5 +1,5 @@
 """
-The quality report's page: what `page.html.jinja` shows, made ready for it.
+The quality report's page: what `quality.html.jinja` shows, made ready for it.
 
 Everything that comes from a model or a source is text to the template, which escapes it; pictures are decoded and written anew, so
 that only pixels get into the page; its policy keeps a browser from running or fetching anything even so.
@@ -248,7 +248,7 @@ def _rejects(build: Path) -> list[dict[str, Any]]:
         examples = picks.fetch(chosen[rule], columns)
         for row in examples:
             spans = evidence_in(row["thinking"], row["evidence"])
-            row["thinking"] = passage(row["thinking"], spans, REJECT_TEXT)
+            row["thinking"] = passage(row["thinking"], spans, REJECT_TEXT, focus=spans[0] if spans else None)
         made.append({"rule": rule, "rows": sizes[rule], "examples": examples})
     return made
 

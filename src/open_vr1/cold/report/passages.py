@@ -65,9 +65,9 @@ def _joined(spans: Iterable[Span]) -> list[Span]:
     return made
 
 
-def passage(text: str, spans: Sequence[Span] = (), limit: int = 1500) -> list[Part]:
+def passage(text: str, spans: Sequence[Span] = (), limit: int = 1500, focus: Span | None = None) -> list[Part]:
     """
-    The text in parts, cut to about `limit` characters: around the first highlight, or else its beginning and its end.
+    The text in parts, cut to about `limit` characters: around `focus`, or else its beginning and its end.
 
     Args:
         text (`str`):
@@ -76,11 +76,13 @@ def passage(text: str, spans: Sequence[Span] = (), limit: int = 1500) -> list[Pa
             What to highlight, in order and apart from each other.
         limit (`int`, *optional*, defaults to `1500`):
             The most characters to show.
+        focus (`Span`, *optional*):
+            What must be seen.
     """
     if len(text) <= limit:
         windows = [(0, len(text))]
-    elif spans:
-        start = min(max(0, spans[0][0] - limit // 3), len(text) - limit)
+    elif focus:
+        start = min(max(0, focus[0] - limit // 3), len(text) - limit)
         windows = [(start, start + limit)]
     else:
         windows = [(0, limit // 2), (len(text) - limit // 2, len(text))]
