@@ -49,7 +49,7 @@ check-recipes: $(READY) ## everything that is wrong with any recipe folder, as C
 
 cold: EXAMPLE = RECIPE=recipes/vr1_tiny/cold.yaml
 cold: need-RECIPE $(READY) ## chains of thought from pictures and questions: RECIPE=recipes/vr1_tiny/cold.yaml ARGS="--until describe"
-	$(PYTHON) -m open_vr1.cold --config $(RECIPE) $(ARGS)
+	$(if $(filter-out local,$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): write executor: {kind: $(LAUNCHER)} into the recipe))$(PYTHON) -m open_vr1.cold --config $(RECIPE) $(ARGS)
 
 sft: EXAMPLE = RECIPE=recipes/vr1_tiny/sft.yaml
 sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 1e-4" ACCELERATE=zero2

@@ -164,20 +164,20 @@ def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, 
 
 
 def how_to_make(path: Path) -> str | None:
-    """The command of the training recipe that writes a path."""
+    """The command of the recipe that writes a path."""
     found = recipe_that_makes(path)
     return f"make it with make {TASKS[found[1]['task']].target} RECIPE={found[0]}" if found else None
 
 
 def recipe_that_makes(path: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The file and the values of the training recipe that writes a path."""
+    """The file and the values of the recipe that writes a path, in training or as cold data."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:
             recipe = yaml.safe_load(file.read_text())
         except yaml.YAMLError:
             continue
         task = TASKS.get(str(recipe.get("task"))) if isinstance(recipe, dict) else None
-        if not task or not task.trainer_config:
+        if not task or not (task.trainer_config or task.target == "cold"):
             continue
         builds = recipe.get("build") or []
         made = [recipe.get("output_dir"), *(entry.get("path") for entry in builds if isinstance(entry, dict))]

@@ -6,6 +6,8 @@ from typing import Any, TextIO
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from open_vr1.console import CLEAR
+
 # What is shown of the logs, in this order: a key of the trainer's logs and how it reads.
 SHOWN = (
     ("ptst/max_completion_length", "limit {:.0f}"),
@@ -15,13 +17,6 @@ SHOWN = (
     ("loss", "loss {:.3f}"),
     ("eval_loss", "validation loss {:.3f}"),
 )
-
-CLEAR = "\r\x1b[2K"
-
-
-def say(text: str) -> None:
-    """A line of its own on standard output, also where a progress line stands."""
-    print(f"{CLEAR if sys.stdout.isatty() else ''}{text}", flush=True)
 
 
 class ProgressLine(TrainerCallback):

@@ -228,4 +228,4 @@ def write_json(path: Path, rows: list[Any]) -> None:
 
 
 def write_lines(path: Path, rows: list[Any]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -7,10 +7,15 @@ from itertools import islice
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from open_vr1.cold.rows import BadRow, SourceRow
 from open_vr1.cold.sources import SourceEntry, check_source, read_source
+from open_vr1.cold.sources.fields import Layout, read_row
+from open_vr1.cold.sources.lookup import Pictures
 from open_vr1.errors import UserError
+from open_vr1.recipe_types import convert
 from tests.cold import releases
 from tests.cold.releases import chat, cold_reply, cot_reply, picture, write_json, write_lines, write_release
 
@@ -94,6 +99,15 @@ def test_every_picture_has_the_bytes_of_its_file_whatever_archive_it_is_in(relea
     assert read_count == 12
 
 
+def test_the_entries_of_a_recipe_are_of_the_types_that_they_say(release):
+    for entry in (
+        release.llava_cot,
+        release.llava_cot_100k,
+        {"name": "x", "path": "y", "format": "chat", "limit": None},
+    ):
+        assert convert(dict(entry), SourceEntry, ("sources", 0)) == entry
+
+
 def test_ids_that_are_made_stay_when_rows_move(release, tmp_path):
     rows = json.loads(Path(release.mulberry["path"]).read_text())
     write_json(tmp_path / "moved.json", rows[::-1])
@@ -114,6 +128,9 @@ def test_ids_that_are_made_stay_when_rows_move(release, tmp_path):
         ({"image": "/etc/passwd", "question": "Q?", "answer": "1"}, "missing_picture"),
         ({"image": "file:///etc/passwd", "question": "Q?", "answer": "1"}, "missing_picture"),
         ({"image": "a\0.png", "question": "Q?", "answer": "1"}, "missing_picture"),
+        ({"image": "a" * 500, "question": "Q?", "answer": "1"}, "missing_picture"),
+        ({"image": "\ud83d.png", "question": "Q?", "answer": "1"}, "missing_picture"),
+        ({"image": "a.png", "question": "Q\ud83d?", "answer": "1"}, "malformed"),
         ({"image": 7, "question": "Q?", "answer": "1"}, "malformed"),
         ({"image": "a.png", "question": ["Q?"], "answer": "1"}, "malformed"),
         ({"image": "a.png", "question": "<image><image>Q?", "answer": "1"}, "malformed"),
@@ -135,7 +152,42 @@ def test_ids_that_are_made_stay_when_rows_move(release, tmp_path):
     ],
 )
 def test_what_is_wrong_with_a_row_is_a_bad_row(tmp_path, row, rule):
-    assert getattr(one_row(tmp_path, row), "rule", None) == rule
+    bad = one_row(tmp_path, row)
+    assert isinstance(bad, BadRow) and bad.rule == rule and bad.evidence
+    assert (bad.id + bad.evidence).encode()
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text()
+    | st.sampled_from(["a.png", "A: x", "<image>", "B"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["from", "role", "value", "type", "text", "bytes", "path"]), inner, max_size=3
+        )
+    ),
+    max_leaves=8,
+)
+ROW = {
+    "id": "x",
+    "images": "a.png",
+    "question": "Q? Choices: A: x B: y",
+    "choices": ["x", "y"],
+    "answer": "B",
+    "subset": "s",
+}
+ROW |= {"license": "mit", "original": "So B.", "pass_rate": 0.5, "conversations": chat("Q?", cold_reply("B"))}
+
+
+@given(st.sampled_from(list(ROW)), ANYTHING, st.sampled_from(["rows", "chat"]))
+def test_no_value_of_a_field_stops_a_source(field, value, format):
+    layout = Layout(format, {name: name for name in ROW}, {})
+    for row in read_row("row-0", {**ROW, field: value}, layout, Pictures([])):
+        assert isinstance(row, (SourceRow, BadRow))
 
 
 @pytest.mark.parametrize(
@@ -161,6 +213,28 @@ def test_what_is_wrong_with_a_row_is_a_bad_row(tmp_path, row, rule):
 def test_golds_are_read_however_a_column_writes_them(tmp_path, more, answer):
     row = one_row(tmp_path, {"image": "a.png", "question": "Q?", **more})
     assert (row.question, row.answer) == ("Q?", answer)
+
+
+@pytest.mark.parametrize(
+    ("reply", "answer"),
+    [
+        (cold_reply("option B"), "B"),
+        (cold_reply("option B.\nAnswer:B"), "B"),
+        (cold_reply("12 cm"), "12 cm"),
+        (cold_reply("7").replace(" </answer>", "\n</answer>\n"), "7"),
+        (cot_reply("The answer is B."), "B"),
+        (cot_reply("The car is red."), "The car is red"),
+        (cot_reply("1").replace("CONCLUSION", "conclusion"), "1"),
+        (releases.mulberry_reply("\n The final answer is: option A"), "A"),
+        (releases.mulberry_reply("3.5"), "3.5"),
+        ("### The final answer is: 8\n\nThank you.", "8"),
+        ("Wait.\n\nThe sum is \\boxed{8}.", "8"),
+        ("Red.", "Red"),
+    ],
+)
+def test_replies_state_their_answers_in_the_manner_of_their_release(tmp_path, reply, answer):
+    row = one_row(tmp_path, {"image": "a.png", "conversations": chat("<image>Q?", reply)})
+    assert (row.answer, row.original) == (answer, reply)
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,10 @@ ServeEntry = TypedDict("ServeEntry", {"with": Required[str], "args": dict[str, A
 ServeEntry.__doc__ = "A context manager `module:function` that serves the model for as long as it is asked, and gives its URL."
 
 
+MeasureEntry = TypedDict("MeasureEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)
+MeasureEntry.__doc__ = "A function `module:function` that yields each row's id and the rule that should reject it, or None."
+
+
 class TeacherEntry(TypedDict, total=False):
     """
     A model that writes: where it is, how it is asked, what it costs.
@@ -138,6 +142,8 @@ class ColdArguments:
             Names from `open_vr1.cold.rules`, in the order in which they are asked. All by default.
         rule_options (`dict[str, dict]`, *optional*):
             Options of a rule by its name.
+        measure (`MeasureEntry`, *optional*):
+            Where the truth is known, what each rule should reject: the report then has its precision and recall.
         target_rows (`int`, *optional*):
             Rows of the dataset, drawn by source. All that are left by default.
         rl (`RLEntry`, *optional*):
@@ -168,6 +174,7 @@ class ColdArguments:
     executor: ExecutorEntry = field(default_factory=dict)
     rules: list[str] | None = None
     rule_options: dict[str, dict[str, Any]] = field(default_factory=dict)
+    measure: MeasureEntry | None = None
     target_rows: int | None = None
     rl: RLEntry | None = None
     shards: int = 48

@@ -15,6 +15,7 @@ from typing import Any, Self
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import yaml
 
@@ -390,9 +391,7 @@ class Index:
             name=name,
             words=words,
             unreadable=unreadable,
-            ids=table.column("id").combine_chunks()
-            if isinstance(table.column("id"), pa.ChunkedArray)
-            else table["id"],
+            ids=table.column("id").combine_chunks(),
             exact=_first_rows(arrays, picture_rows),
             rows=picture_rows[compared],
             coarse=hashes_of(arrays["hash64"], 1).ravel()[compared],
@@ -408,7 +407,7 @@ class Index:
 def _flat(column: pa.ChunkedArray) -> tuple[pa.Array, np.ndarray]:
     """The values of a column of lists, and the row of each."""
     lists = column.combine_chunks()
-    return lists.flatten(), pa.compute.list_parent_indices(lists).to_numpy().astype(np.int32)
+    return lists.flatten(), pc.list_parent_indices(lists).to_numpy().astype(np.int32)
 
 
 def hashes_of(column: pa.Array | Sequence[bytes], words: int) -> np.ndarray:

@@ -271,7 +271,6 @@ def _keys(
     """The key of each pair, `NONE` where the fine hashes or the shapes are too far apart."""
     fine = np.bitwise_count(pictures.fine[mine] ^ index.fine[theirs]).sum(axis=1, dtype=np.int64)
     stretched = np.abs(pictures.shape[mine] - index.shape[theirs])
-    # Half a pixel of rounding on the shortest side of a thumbnail is not a stretch: hence a margin.
     near = (fine <= options.near_distance_fine) & (stretched <= np.log(options.near_shape) + 1e-6)
     return np.where(near, fine << 48 | coarse.astype(np.int64) << 40 | theirs, NONE)
 

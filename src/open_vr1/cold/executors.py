@@ -15,7 +15,7 @@ from typing import Any
 from open_vr1.cold.arguments import ExecutorEntry, TeacherEntry
 from open_vr1.cold.bridge import AskTeacher, Pass, ReadRows
 from open_vr1.cold.endpoint import check_endpoint
-from open_vr1.cold.line import Line
+from open_vr1.console import Line
 from open_vr1.errors import UserError
 from open_vr1.recipe_types import nearest
 

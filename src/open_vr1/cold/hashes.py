@@ -13,6 +13,7 @@ long as the golden hashes of tests/cold/test_hashes.py do.
 import hashlib
 import io
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -104,7 +105,7 @@ def as_seen(data: bytes) -> Image.Image:
     if not data:
         raise Unreadable("it is empty")
     try:
-        picture = Image.open(io.BytesIO(data), formats=FORMATS)
+        picture = Image.open(io.BytesIO(data), formats=_formats())
         # Before anything is decoded: a file of a few kilobytes can hold a picture that fills the memory.
         if picture.width * picture.height > MAX_PIXELS:
             raise Unreadable(f"it has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
@@ -114,6 +115,13 @@ def as_seen(data: bytes) -> Image.Image:
         raise
     except Exception as error:  # Broken files make image libraries raise anything.
         raise Unreadable(str(error).partition(" <_io")[0] or type(error).__name__) from error
+
+
+@cache
+def _formats() -> list[str]:
+    """The formats that this machine's Pillow can read. It asks for those that it has not loaded yet, and fails."""
+    Image.init()
+    return [name for name in FORMATS if name in Image.OPEN]
 
 
 def _as_rgb(picture: Image.Image) -> Image.Image:

@@ -42,18 +42,28 @@ _OTHER_TEXT = (
 )
 # Every phrase that names the text. Also what the rule `leakage` looks for.
 TEXT_PHRASES = (
-    rf"\b(?P<det>the|this|that|these|those|your){_S}(?P<how>{_KIND}*+)"
-    rf"(?:description(?P<many>s?)\b(?:{_S}description\b)*+(?P<of>{_OF_PICTURE}*+){_OTHER_DESCRIPTION}"
-    rf"|caption(?P<many2>s?)\b(?P<of2>{_OF_PICTURE}*+){_OTHER_CAPTION})",
-    rf"\b(?P<det>the|this|that|your){_S}(?P<how>(?:(?:provided|given|supplied|above|accompanying|user's){_S})++)"
-    rf"text\b(?:{_S}provided)?{_OTHER_TEXT}",
+    (
+        rf"\b(?P<det>the|this|that|these|those|your){_S}(?P<how>{_KIND}*+)"
+        rf"(?:description(?P<many>s?)\b(?:{_S}description\b)*+(?P<of>{_OF_PICTURE}*+){_OTHER_DESCRIPTION}"
+        rf"|caption(?P<many2>s?)\b(?P<of2>{_OF_PICTURE}*+){_OTHER_CAPTION})"
+    ),
+    (
+        rf"\b(?P<det>the|this|that|your){_S}(?P<how>(?:(?:provided|given|supplied|above|accompanying|user's){_S})++)"
+        rf"text\b(?:{_S}provided)?{_OTHER_TEXT}"
+    ),
     rf"\b(?P<det>the|this|that|your){_S}text{_S}(?:provided|supplied|given(?!{_S}(?:that|the|by|an?)\b))",
-    rf"\b(?P<lead>(?:according{_S}to|based{_S}(?:only{_S}|solely{_S})?(?:up)?on|as{_S}per"
-    rf"|(?:described|stated|mentioned|specified){_S}(?:in|by)){_S})(?P<det>the|this){_S}text\b{_OTHER_TEXT}",
-    rf"\b(?P<det>the|this){_S}text(?={_S}(?:also{_S}|explicitly{_S}|clearly{_S}|only{_S}|just{_S})?(?:describes?"
-    rf"|mentions?|specif(?:y|ies)|(?:says?|states?|tells{_S}(?:us|me)|indicates?|notes?){_S}that)\b)",
-    rf"(?P<det>)(?P<lead>(?:^|(?<=[.!?:;\n])\s{{1,2}}))(?:(?:the|image|picture|text){_S})?(?:description|caption)"
-    rf"(?={_S}(?:says|states|mentions|shows|indicates|notes|describes|specifies|does)\b)",
+    (
+        rf"\b(?P<lead>(?:according{_S}to|based{_S}(?:only{_S}|solely{_S})?(?:up)?on|as{_S}per"
+        rf"|(?:described|stated|mentioned|specified){_S}(?:in|by)){_S})(?P<det>the|this){_S}text\b{_OTHER_TEXT}"
+    ),
+    (
+        rf"\b(?P<det>the|this){_S}text(?={_S}(?:also{_S}|explicitly{_S}|clearly{_S}|only{_S}|just{_S})?(?:describes?"
+        rf"|mentions?|specif(?:y|ies)|(?:says?|states?|tells{_S}(?:us|me)|indicates?|notes?){_S}that)\b)"
+    ),
+    (
+        rf"(?P<det>)(?P<lead>(?:^|(?<=[.!?:;\n])\s{{1,2}}))(?:(?:the|image|picture|text){_S})?(?:description|caption)"
+        rf"(?={_S}(?:says|states|mentions|shows|indicates|notes|describes|specifies|does)\b)"
+    ),
 )
 _PHRASES = [re.compile(pattern, re.IGNORECASE) for pattern in TEXT_PHRASES]
 _DEPICTION = re.compile(

@@ -22,7 +22,8 @@ from open_vr1.cold.endpoint import check_endpoint
 from open_vr1.cold.executors import check_executor, run_pass
 from open_vr1.cold.filter import filter_rows
 from open_vr1.cold.gather import gather
-from open_vr1.cold.line import Line
+from open_vr1.console import Line
+from open_vr1.cold.measure import measure
 from open_vr1.cold.prompting import read_prompt
 from open_vr1.cold.report import write_report
 from open_vr1.cold.rules import make_rules
@@ -216,9 +217,12 @@ class ColdRun:
         write_json(self.build / "manifest.json", {"made_from": self.made_from["shards"], "files": files})
 
     def _report(self, line: Line) -> bool:
-        step = self._step("report", self.made_from["shards"], self.args.dataset_name, _code())
+        step = self._step("report", self.made_from["shards"], self.args.dataset_name, self.args.license, self.args.measure, _code())
         if step.counts is None:
             facts = gather_facts(self)
+            if self.args.measure:
+                facts["measured"] = measure(self.args.measure, self.args.sources[0]["name"], self.build / "filter")
+            write_json(self.build / "facts.json", facts)
             write_text(self.folder / "README.md", dataset_card(facts))
             write_report(facts, self.build, step.begin())
             step.finish({})

@@ -16,7 +16,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from trl import GRPOTrainer
 
-from open_vr1.progress import say
+from open_vr1.console import say
 from open_vr1.ptst.schedule import Schedule
 from open_vr1.ptst.stage import Stage
 

@@ -17,7 +17,7 @@ from typing import Any
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from open_vr1.errors import UserError
-from open_vr1.progress import say
+from open_vr1.console import say
 
 
 @dataclass(frozen=True)

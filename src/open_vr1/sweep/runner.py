@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from open_vr1.progress import say
+from open_vr1.console import say
 from open_vr1.sweep.grid import Evaluation, Run, Sweep
 
 MODULES = {"sft": "open_vr1.sft", "grpo": "open_vr1.grpo", "eval": "open_vr1.evaluate"}

@@ -1,4 +1,4 @@
-"""The main job on a laptop: a tiny Qwen2.5-VL is cold-started, trained with GRPO under PTST, evaluated and reported on.
+"""The main job on a laptop: cold data is made, a tiny Qwen2.5-VL cold-started on it, trained with GRPO, evaluated, reported on.
 
     make demo SEED=0
 
@@ -66,10 +66,10 @@ class Demo:
 
     def claim_folder(self) -> None:
         """Keep an earlier run of other recipes or another seed; then write this run's recipes."""
-        files = [RECIPES / name for name in ("eval.yaml", "ptst.yaml", "sft.yaml")]
+        files = [RECIPES / name for name in ("cold.yaml", "eval.yaml", "ptst.yaml", "sft.yaml")]
         recipes = {path.name: self._own(path.read_text()) for path in files if path.is_file()}
         if len(recipes) < len(files):
-            raise UserError(f"{RECIPES}: sft.yaml, ptst.yaml and eval.yaml are not all there; run from the repository")
+            raise UserError(f"{RECIPES}: cold.yaml, sft.yaml, ptst.yaml and eval.yaml are not all there; run from the repository")
         place = self.folder / "recipes"
         if place.is_dir() and recipes != {path.name: path.read_text() for path in sorted(place.glob("*.yaml"))}:
             kept = next(
@@ -95,6 +95,7 @@ class Demo:
 
         from open_vr1 import grpo, sft
         from open_vr1.build import run_builds
+        from open_vr1.cold.__main__ import main as make_cold_data
         from open_vr1.recipe import read_recipe
         from open_vr1.report import write_report
 
@@ -103,20 +104,23 @@ class Demo:
         logging.disable_progress_bar()
         logging.set_verbosity_error()
         step = self._timed
-        print("1/5 the toy world and a base model with random weights", flush=True)
+        print("1/6 cold data: a scripted teacher thinks aloud about pictures, rules keep what holds", flush=True)
+        step("cold_data", lambda: self._make(make_cold_data, "cold"))
+
+        print("2/6 a base model with random weights", flush=True)
         recipe = read_recipe(self._recipe("sft"), "sft")
         step("build", lambda: run_builds(recipe))
         last_length = read_recipe(self._recipe("eval"), "eval").args.max_completion_length
         results = {"base": self._evaluate("base", "base")}
 
-        print("2/5 cold start", flush=True)
-        step("cold_start", lambda: self._train(sft.main, "sft"))
+        print("3/6 cold start", flush=True)
+        step("cold_start", lambda: self._make(sft.main, "sft"))
         results["cold"] = self._evaluate("cold", "cold")
 
-        print("3/5 GRPO under PTST", flush=True)
-        step("grpo", lambda: self._train(grpo.main, "grpo", recipe="ptst"))
+        print("4/6 GRPO under PTST", flush=True)
+        step("grpo", lambda: self._make(grpo.main, "grpo", recipe="ptst"))
 
-        print("4/5 evaluation after every stage, at twice the length, and on grey pictures", flush=True)
+        print("5/6 evaluation after every stage, at twice the length, and on grey pictures", flush=True)
         for number, checkpoint in enumerate(self._stage_ends()[:-1], start=1):
             results[f"stage_{number}"] = self._evaluate(f"stage_{number}", f"final/{checkpoint.name}")
         results["final"] = self._evaluate("final", "final")
@@ -125,7 +129,7 @@ class Demo:
         results["final_double_length"] = self._evaluate("final_double_length", "final", double)
         results["final_grey"] = self._evaluate("final_grey", "final", ["--grey_images", "true"])
 
-        print("5/5 report", flush=True)
+        print("6/6 report", flush=True)
         self._write_samples()
         self._write_results(results)
         write_report(self.folder)
@@ -133,10 +137,10 @@ class Demo:
     def _recipe(self, name: str) -> str:
         return str(self.folder / "recipes" / f"{name}.yaml")
 
-    def _train(self, train: Callable[[list[str]], int], target: str, recipe: str | None = None) -> None:
+    def _make(self, make: Callable[[list[str]], int], target: str, recipe: str | None = None) -> None:
         path = self._recipe(recipe or target)
         self.commands.append(f"make {target} RECIPE={path}")
-        if train(["--config", path]):
+        if make(["--config", path]):
             sys.exit(2)
 
     def _evaluate(self, name: str, model: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
@@ -176,10 +180,10 @@ class Demo:
 
     # ----- What it leaves
 
-    def _world(self, split: str) -> Any:
+    def _rows(self, files: str) -> Any:
         from datasets import load_dataset
 
-        return load_dataset("parquet", data_files=str(self.folder / "world" / f"{split}.parquet"), split="train")
+        return load_dataset("parquet", data_files=str(self.folder / files), split="train")
 
     def _by_kind(self, samples: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         return {
@@ -196,7 +200,7 @@ class Demo:
         return {half: _accuracy(of_half) for half, of_half in halves.items()}
 
     def _kinds(self, samples: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        kind_of = dict(zip(*(self._world("test")[column] for column in ("id", "kind")), strict=True))
+        kind_of = dict(zip(*(self._rows("world/test.parquet")[column] for column in ("id", "kind")), strict=True))
         kinds: dict[str, list[dict[str, Any]]] = {}
         for sample in samples:
             kinds.setdefault(kind_of[sample["id"]], []).append(sample)
@@ -205,9 +209,9 @@ class Demo:
     def _chance(self) -> float:
         """What guessing without looking gets right: the commonest training answer to the same question."""
         commonest: dict[tuple[str, bool], Counter] = {}
-        for row in self._world("train").remove_columns("images"):
+        for row in self._rows("cold_data/data/*.parquet").remove_columns("images"):
             commonest.setdefault((row["question"], bool(row["choices"])), Counter())[row["answer"]] += 1
-        test = self._world("test").remove_columns("images")
+        test = self._rows("world/test.parquet").remove_columns("images")
         guesses = [
             commonest.get((row["question"], bool(row["choices"])), Counter({"": 1})).most_common(1)[0][0]
             for row in test
@@ -223,7 +227,7 @@ class Demo:
         (self.folder / "samples").mkdir(exist_ok=True)
         shown = ("completion", "correct", "reason", "length")
         with (self.folder / "samples.jsonl").open("w") as file:
-            for i, row in enumerate(self._world("test")):
+            for i, row in enumerate(self._rows("world/test.parquet")):
                 picture = f"samples/{row['id']}.png"
                 sample = {key: row[key] for key in ("id", "question", "choices", "answer", "kind", "level")}
                 if i < NUM_PICTURES:

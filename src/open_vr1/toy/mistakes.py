@@ -18,7 +18,6 @@ import yaml
 from open_vr1.prompts import FINAL_ANSWER
 
 TEMPLATES = Path(__file__).parent / "mistakes.yaml"
-FIELDS = {"thinking", "reply", "finish", "cut", "loop", "times", "measure"}
 SLOT = re.compile(r"\{(question|thinking|gold|gold_text|wrong|wrong_text|loop)\}")
 FURTHEST_OFF = 2
 

@@ -26,10 +26,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from email.utils import formatdate
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
 import open_vr1
+from open_vr1.entry import entry_point
+from open_vr1.errors import UserError
 from open_vr1.prompts import THINK_CLOSE, THINK_OPEN
 from open_vr1.toy.mistakes import Reply, draw_from
 from open_vr1.toy.teacher import REASON, Answer, BadRequest, Teacher, read_rows
@@ -46,9 +49,6 @@ SECONDS_BETWEEN_LOOKS = 0.2
 LENGTH = re.compile(rb"^content-length:\s*(\d+)", re.IGNORECASE | re.MULTILINE)
 AUTHORIZATION = re.compile(rb"^authorization:\s*(.*?)\s*$", re.IGNORECASE | re.MULTILINE)
 CLOSE = re.compile(rb"^connection:\s*close", re.IGNORECASE | re.MULTILINE)
-REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found", 405: "Method Not Allowed"}
-REASONS |= {408: "Request Timeout", 411: "Length Required", 413: "Content Too Large", 429: "Too Many Requests"}
-REASONS |= {500: "Internal Server Error", 503: "Service Unavailable"}
 
 
 class Request(NamedTuple):
@@ -317,7 +317,7 @@ def _parse(body: bytes) -> dict[str, Any]:
 
 
 def _response(status: int, body: bytes, headers: str = "", content_type: str = "application/json") -> bytes:
-    head = f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
+    head = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\nContent-Type: {content_type}\r\nContent-Length: {len(body)}\r\n"
     return f"{head}{headers}\r\n".encode() + body
 
 
@@ -381,20 +381,31 @@ def _wait_for_url(child: subprocess.Popen, errors: IO[bytes], timeout: float) ->
     return line
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+@entry_point
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m open_vr1.toy.teacher", description="Serve the scripted teacher.")
     parser.add_argument("--rows", type=Path, required=True, help="toy rows: a parquet file or a folder of them")
     parser.add_argument("--port", type=int, default=0, help="port on 127.0.0.1; 0 for a free one (0)")
     parser.add_argument("--settings", type=json.loads, default={}, help='JSON: {"seed": 0, "mistakes": {...}, ...}')
     parser.add_argument("--parent", type=int, help="end when the process with this id is no longer the parent")
     given = parser.parse_args(argv)
-    of_teacher = {name: given.settings.pop(name) for name in ("seed", "mistakes", "measure") if name in given.settings}
-    server = TeacherServer(Teacher(read_rows(given.rows), **of_teacher), **given.settings)
     try:
+        server = _make_server(given.rows, **given.settings)
         asyncio.run(_listen(server, given.port, given.parent))
+    except (OSError, TypeError, ValueError) as error:
+        raise UserError(f"--rows {given.rows} --port {given.port} --settings: {error}") from error
     except KeyboardInterrupt:
         pass
-    return 0
+
+
+def _make_server(
+    rows: Path,
+    seed: int = 0,
+    mistakes: Mapping[str, float] | None = None,
+    measure: bool | None = None,
+    **settings: Any,
+) -> TeacherServer:
+    return TeacherServer(Teacher(read_rows(rows), seed, mistakes, measure), **settings)
 
 
 async def _listen(server: TeacherServer, port: int, parent: int | None) -> None:

@@ -82,3 +82,8 @@ def any_of(*patterns: str) -> re.Pattern:
     """One pattern for text in small letters; a space outside brackets stands for any few blanks."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
     return re.compile(_CLASS_OR_SPACE.sub(lambda match: r"\s{1,3}" if match[0] == " " else match[0], joined))
+
+
+def word_set(words: str) -> frozenset[str]:
+    """The words of a list that is written as a text."""
+    return frozenset(words.split())

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, read, short
+from open_vr1.cold.rules.base import Check, read, short, word_set
 
 _SKETCH = 64
 _SHINGLE = 3
@@ -27,97 +27,12 @@ _LAST_SENTENCE = re.compile(
     re.IGNORECASE,
 )
 # Words that a question can have or not have, or swap for one another, and still be the same one.
-_FILLERS = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "of",
-        "in",
-        "on",
-        "at",
-        "to",
-        "for",
-        "from",
-        "by",
-        "with",
-        "and",
-        "or",
-        "as",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "here",
-        "what",
-        "which",
-        "who",
-        "find",
-        "determine",
-        "calculate",
-        "compute",
-        "evaluate",
-        "work",
-        "out",
-        "get",
-        "give",
-        "tell",
-        "me",
-        "us",
-        "please",
-        "can",
-        "could",
-        "you",
-        "do",
-        "does",
-        "did",
-        "we",
-        "know",
-        "based",
-        "according",
-        "given",
-        "shown",
-        "image",
-        "picture",
-        "figure",
-        "diagram",
-        "photo",
-        "following",
-        "below",
-        "above",
-        "see",
-        "look",
-        "seen",
-        "value",
-        "answer",
-        "question",
-        "then",
-        "so",
-        "has",
-        "have",
-        "let's",
-        "display",
-        "displayed",
-        "depicted",
-        "depict",
-        "if",
-        "your",
-        "return",
-        "choose",
-        "select",
-        "correct",
-        "equal",
-        "equals",
-        "=",
-    ]
+_FILLERS = word_set(
+    "a an the is are was were be of in on at to for from by with and or as it its this that these those there "
+    "here what which who find determine calculate compute evaluate work out get give tell me us please can "
+    "could you do does did we know based according given shown image picture figure diagram photo following "
+    "below above see look seen value answer question then so has have let's display displayed depicted depict "
+    "if your return choose select correct equal equals ="
 )
 
 

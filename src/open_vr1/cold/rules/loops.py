@@ -2,6 +2,7 @@
 
 import zlib
 from collections import Counter
+from itertools import pairwise
 
 from open_vr1.cold.rows import Candidate
 from open_vr1.cold.rules.base import Check, Reading, read, short
@@ -52,7 +53,7 @@ def _same_sentence(reading: Reading, limit: int) -> str | None:
         if count > limit and len(words) >= _LONG_SENTENCE and prose >= 3:
             return short(f"{count} times: {sentence}")
     run = 1
-    for before, sentence in zip(sentences, sentences[1:]):
+    for before, sentence in pairwise(sentences):
         run = run + 1 if sentence == before else 1
         if run >= 3 and len(sentence.split()) >= 3 and sum(map(str.isalpha, sentence)) >= 10:
             return short(f"{run} times in a row: {sentence}")

@@ -3,7 +3,7 @@
 import re
 
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read, short
+from open_vr1.cold.rules.base import Check, any_of, read, short, word_set
 from open_vr1.rewards.answers import read_answer
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE, text_key
 from open_vr1.rewards.letters import TWO, choice_texts, read_letter
@@ -13,112 +13,12 @@ from open_vr1.rewards.verify import compare_answer, verify
 _CLOSERS = "\"'”’)]}*_`$|>»\\"
 _TERMINATORS = ".!?。！？"
 # Words that an English sentence does not end with.
-_GOES_ON = frozenset(
-    [
-        "the",
-        "a",
-        "an",
-        "of",
-        "to",
-        "and",
-        "or",
-        "nor",
-        "but",
-        "is",
-        "are",
-        "was",
-        "were",
-        "be",
-        "been",
-        "being",
-        "that",
-        "because",
-        "so",
-        "with",
-        "if",
-        "by",
-        "for",
-        "in",
-        "into",
-        "on",
-        "onto",
-        "which",
-        "who",
-        "whose",
-        "then",
-        "we",
-        "i",
-        "they",
-        "he",
-        "she",
-        "it's",
-        "there's",
-        "that's",
-        "from",
-        "as",
-        "at",
-        "let",
-        "let's",
-        "since",
-        "when",
-        "whenever",
-        "while",
-        "than",
-        "whether",
-        "therefore",
-        "thus",
-        "hence",
-        "equal",
-        "between",
-        "about",
-        "its",
-        "their",
-        "his",
-        "our",
-        "my",
-        "your",
-        "this's",
-        "must",
-        "should",
-        "would",
-        "could",
-        "can",
-        "will",
-        "may",
-        "might",
-        "has",
-        "have",
-        "had",
-        "also",
-        "not",
-        "don't",
-        "doesn't",
-        "isn't",
-        "aren't",
-        "won't",
-        "can't",
-        "these",
-        "those",
-        "each",
-        "every",
-        "very",
-        "more",
-        "less",
-        "i'll",
-        "we'll",
-        "i'm",
-        "we're",
-        "gives",
-        "get",
-        "where",
-        "how",
-        "what",
-        "why",
-        "until",
-        "unless",
-        "although",
-        "though",
-    ]
+_GOES_ON = word_set(
+    "the a an of to and or nor but is are was were be been being that because so with if by for in into on "
+    "onto which who whose then we i they he she it's there's that's from as at let let's since when whenever "
+    "while than whether therefore thus hence equal between about its their his our my your this's must should "
+    "would could can will may might has have had also not don't doesn't isn't aren't won't can't these those "
+    "each every very more less i'll we'll i'm we're gives get where how what why until unless although though"
 )
 _CONCLUDES = re.compile(
     r"\b(?:answer|option|choice|result|final|so|thus|therefore|hence|conclusion)\b.*?"
@@ -193,9 +93,9 @@ def _several(candidate: Candidate) -> str | None:
     if texts and len(candidate.stated) < 400 and read_letter(tidy(candidate.stated), texts) == TWO:
         return short(f"the answer names several choices: {candidate.stated!r}")
     replied = read_answer(candidate.reply).candidates if candidate.reply else ()
-    if len(replied) > 1 and not _same(replied, candidate):
-        if verify(candidate.reply, candidate.answer, candidate.choices).reason != "correct":
-            return short("several answers: " + " / ".join(replied[:6]))
+    several = len(replied) > 1 and not _same(replied, candidate)
+    if several and verify(candidate.reply, candidate.answer, candidate.choices).reason != "correct":
+        return short("several answers: " + " / ".join(replied[:6]))
     lower = read(candidate.thinking).lower
     if "final answer" in lower:
         found = {text_key(match[1].split(". ")[0].strip("*$ .")): None for match in _FINAL.finditer(lower)}

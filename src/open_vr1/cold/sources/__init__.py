@@ -14,8 +14,8 @@ What is read:
   that the reply states, so keeping the replies and checking them against it checks nothing. To check a chain of thought
   against a gold that it did not come from, take the originals.
 - **What it was made from**: LLaVA-CoT-100k (`train.jsonl`, the answer is the `<CONCLUSION>`) and Mulberry
-  (`mulberry_sft.json`, the answer follows `### The final answer is:`). Their replies are model-written too, but were kept
-  where they agree with a label.
+  (`mulberry_sft.json`, the answer follows `### The final answer is:`). A model wrote these answers too, but not the one
+  whose chains are checked.
 - **Rows** with a column for each field: Hub datasets, parquet, JSONL, saved datasets, in the manner of geometry3k.
 
 The follow-up questions of a conversation become rows of their own, which do not see the turns before them.
@@ -26,6 +26,7 @@ found by who reads the stream, who sees all sources. Files of an open source sta
 a process that forks has to open its own.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from functools import cache
 from itertools import islice
@@ -39,6 +40,9 @@ from open_vr1.cold.sources.fields import Layout, layout_of, read_row
 from open_vr1.cold.sources.lookup import Pictures, open_pictures
 from open_vr1.cold.sources.tables import Table, open_table
 from open_vr1.errors import UserError
+
+# Releases are sorted by subset, and not everybody has the pictures of the first ones.
+SEARCHED, SEARCHED_ON_THE_HUB = 200_000, 1_000
 
 __all__ = ["SourceEntry", "check_source", "read_source"]
 
@@ -61,8 +65,8 @@ def read_source(entry: SourceEntry, where: str, cache_dir: Path | None = None) -
 
 def check_source(entry: SourceEntry, where: str, cache_dir: Path | None = None) -> None:
     """
-    Refuses a source of which can be known without reading it that it will fail: files, columns, archives, and whether any
-    picture of its first rows is where the recipe says.
+    Refuses a source that is known to fail without reading all of it: files, columns, archives, and whether any of its
+    first rows has its picture where the recipe says and can be used.
 
     Args:
         entry ([`SourceEntry`]):
@@ -75,14 +79,20 @@ def check_source(entry: SourceEntry, where: str, cache_dir: Path | None = None) 
     if (limit := entry.get("limit")) is not None and limit < 1:
         raise UserError(f"{where}: limit: {limit} leaves no row; write a number from 1, or remove the key")
     table, layout, pictures = _open(entry, where, cache_dir)
-    head = [item for row in table.head() for item in read_row("row", row, layout, pictures)]
-    if not head:
+    bad = []
+    for row in islice(
+        _rows(table, layout, pictures), entry.get("limit") or (SEARCHED if table.base else SEARCHED_ON_THE_HUB)
+    ):
+        if isinstance(row, SourceRow):
+            return
+        bad.append(row)
+    if not bad:
         raise UserError(f"{where}: path: {entry['path']}: there is no row in it")
-    if all(isinstance(item, BadRow) and item.rule == "missing_picture" for item in head):
-        raise UserError(
-            f"{where}: pictures: none of the first {len(head)} rows has its picture: {head[0].evidence}; write the folder "
-            "or archive that these paths are in"
-        )
+    rules = ", ".join(f"{count} {rule}" for rule, count in Counter(row.rule for row in bad).most_common())
+    raise UserError(
+        f"{where}: pictures and columns: none of the first {len(bad)} rows can be used ({rules}): {bad[0].evidence}; write "
+        "the folder or archive that their pictures are in, or the columns that their texts are in"
+    )
 
 
 def _open(entry: SourceEntry, where: str, cache_dir: Path | None) -> tuple[Table, Layout, Pictures]:

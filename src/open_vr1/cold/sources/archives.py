@@ -61,10 +61,10 @@ class Folder:
         self._spellings = lru_cache(maxsize=FOLDERS_IN_MEMORY)(self._list)
 
     def has(self, name: str) -> bool:
-        return (self._path / name).is_file()
+        return os.path.isfile(self._path / name)
 
     def folder(self, name: str) -> bool:
-        return (self._path / name).is_dir()
+        return os.path.isdir(self._path / name)
 
     def spelled(self, name: str) -> str | None:
         found = ""
@@ -211,6 +211,10 @@ def _read_headers(parts: Sequence[Path]) -> dict[str, tuple[int, int]]:
                     members[name] = (member.offset_data, member.size)
                 elif name and (member.islnk() or member.issym()):
                     links[name] = _target(member)
+            # Every tar ends in blocks of zeros; tarfile does not miss them, nor a header that is cut.
+            file.seek(tar.offset)
+            if len(file.read(tarfile.BLOCKSIZE)) < tarfile.BLOCKSIZE:
+                raise tarfile.ReadError("it has no end")
     except tarfile.TarError as error:
         raise tarfile.ReadError(f"{error} at byte {at}, after {len(members)} files") from error
     members.update({name: members[target] for name, target in links.items() if target in members})

@@ -54,6 +54,9 @@ class _Bad(Exception):
         super().__init__(rule)
         self.rule, self.evidence = rule, str(evidence)[:EVIDENCE]
 
+    def row(self, row_id: str) -> BadRow:
+        return BadRow(_writable(row_id), self.rule, _writable(self.evidence))
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -105,7 +108,7 @@ def read_row(place: str, row: Mapping[str, Any], layout: Layout, pictures: Pictu
         turns = _turns(values["conversations"]) if layout.format == "chat" else [(values["question"], None)]
         given = _given_pictures(values["images"])
         if row_id == place:
-            row_id = _made_id(place, given[0], turns[0][0])
+            row_id = _made_id(place, given[0], turns[0][0], pictures)
         found = [_picture(picture, pictures) for picture in given]
         subset = str(values.get("subset") or subset_of(_path_of(given[0]))).strip().lower()
         common = {
@@ -115,7 +118,7 @@ def read_row(place: str, row: Mapping[str, Any], layout: Layout, pictures: Pictu
             "pass_rate": _pass_rate(values.get("pass_rate")),
         }
     except _Bad as bad:
-        yield BadRow(row_id, bad.rule, bad.evidence)
+        yield bad.row(row_id)
         return
     for number, (asked, reply) in enumerate(turns, start=1):
         turn_id = f"{row_id}#{number}" if len(turns) > 1 else row_id
@@ -125,18 +128,25 @@ def read_row(place: str, row: Mapping[str, Any], layout: Layout, pictures: Pictu
             answer = gold_answer(stated, choices)
             if answer is None:
                 raise _Bad("no_such_choice", f"{stated!r} is none of {choices}")
+            original = reply or str(values.get("original") or "")
+            if "".join(texts := [turn_id, question, *choices, answer, original]) != _writable("".join(texts)):
+                raise _Bad("malformed", "half a character, which no file can hold")
         except _Bad as bad:
-            yield BadRow(turn_id, bad.rule, bad.evidence)
+            yield bad.row(turn_id)
             continue
-        original = reply or str(values.get("original") or "")
         yield SourceRow(turn_id, question=question, choices=tuple(choices), answer=answer, original=original, **common)
 
 
-def _made_id(place: str, picture: Any, question: Any) -> str:
+def _writable(text: str) -> str:
+    """A text without the halves of characters that JSON can spell, like `\\ud83d` alone."""
+    return text.encode(errors="replace").decode()
+
+
+def _made_id(place: str, picture: Any, question: Any, pictures: Pictures) -> str:
     """The path and the question, which stay when rows are sorted or left out; the place of a row whose picture has none."""
     if not isinstance(picture, str):
         return place
-    return f"{picture.lstrip('./')}:{sha256(str(question).encode(errors='replace')).hexdigest()[:12]}"
+    return f"{pictures.relative(picture).lstrip('./')}:{sha256(_writable(str(question)).encode()).hexdigest()[:12]}"
 
 
 def _turns(conversation: Any) -> list[tuple[str, str | None]]:

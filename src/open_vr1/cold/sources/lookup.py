@@ -41,39 +41,39 @@ class Pictures:
     def label(self) -> str:
         return ", ".join(place.label for place in self._places) or "nothing, as there is no folder; write pictures"
 
+    def relative(self, path: str) -> str:
+        """A path as rows should have written it: loaders of folders make their files' paths absolute."""
+        for place in self._places:
+            path = path.removeprefix(f"{place.label}/")
+        return path
+
     def find(self, path: str) -> Picture | None:
         """The picture that a row's path means, unread."""
-        for place in self._places:
-            # Loaders of folders write their files' absolute paths.
-            path = path.removeprefix(f"{place.label}/")
-        name = clean(path)
-        if name is None:
+        path = self.relative(path)
+        if (name := clean(path)) is None:
             return None
-        exact = {id(place): _in_roots(name, place) for place in self._places}
-        loose = {id(place): self._shortened(name, place) for place in self._places}
-        for names in (exact, loose):
+        for names in (_in_roots, self._without_wrappers):
             for place in self._places:
-                for candidate in names[id(place)]:
+                for candidate in names(name, place):
                     if place.has(candidate):
                         return Picture(path, partial(place.read, candidate))
         for place in self._places:
-            for candidate in [*exact[id(place)], *loose[id(place)]]:
+            for candidate in [*_in_roots(name, place), *self._without_wrappers(name, place)]:
                 if (spelled := place.spelled(candidate)) and place.has(spelled):
                     return Picture(path, partial(place.read, spelled))
         return None
 
-    def _shortened(self, name: str, place: Place) -> list[str]:
+    def _without_wrappers(self, name: str, place: Place) -> list[str]:
         """The path without the folders that wrap the release."""
         found = []
         while "/" in name:
             top, _, name = name.partition("/")
-            if top != place.own_name and (top.casefold() not in WRAPPERS or self._known(top)):
+            wraps = top == place.own_name or top.casefold() in WRAPPERS
+            where = [place] if top == place.own_name else self._places
+            if not wraps or any(other.folder(root + top) for other in where for root in other.roots):
                 break
             found += _in_roots(name, place)
         return list(dict.fromkeys(found))
-
-    def _known(self, top: str) -> bool:
-        return any(place.folder(root + top) for place in self._places for root in place.roots)
 
 
 def open_pictures(entry: SourceEntry, base: Path | None, where: str, cache_dir: Path | None) -> Pictures:

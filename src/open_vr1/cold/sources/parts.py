@@ -21,7 +21,7 @@ _PART = re.compile(
 
 
 def split_name(name: str) -> tuple[str, int] | None:
-    """The name of the whole file that a part belongs to and the part's place in it; `None` for a whole file."""
+    """The name of the whole file that a part belongs to and the part's place, from 0 or 1; `None` for a whole file."""
     match = _PART.fullmatch(name)
     if not match:
         return None
@@ -31,18 +31,18 @@ def split_name(name: str) -> tuple[str, int] | None:
     count = 0
     for letter in place:
         count = count * 26 + ord(letter) - ord("a")
-    return match["whole"] or match["other"], count
+    return match["whole"] or match["other"], count + 1
 
 
 def join_parts(files: Sequence[Path], where: str) -> list[tuple[Path, ...]]:
     """Files in their order, the parts of one archive together. Refuses an archive of which a part is missing."""
     groups: dict[Path, list[tuple[int, Path]]] = {}
     for file in files:
-        whole, place = split_name(file.name) or (file.name, 0)
+        whole, place = (file.is_file() and split_name(file.name)) or (file.name, 1)
         groups.setdefault(file.parent / whole, []).append((place, file))
     for whole, parts in groups.items():
         places = [place for place, _ in parts]
-        if len(parts) > 1 and (places[0] not in (0, 1) or places != list(range(places[0], places[0] + len(places)))):
+        if places[0] not in (0, 1) or places != list(range(places[0], places[0] + len(places))):
             listed = ", ".join(file.name for _, file in parts)
             raise UserError(
                 f"{where}: pictures: {whole}: its parts do not follow each other: {listed}; download the missing ones "

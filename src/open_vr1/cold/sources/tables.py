@@ -1,11 +1,12 @@
 """
 Rows as the source has them, from a file, a folder or the Hub, a few at a time.
 
-A picture that comes with its row, as in parquet, is in memory as long as the row is.
+A picture that comes with its row, as in parquet, is in memory as long as the row is. Of a parquet file one page is in
+memory, which Arrow makes of up to 1,024 rows, whatever is in them.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from glob import glob
 from itertools import islice
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_from_disk
 from datasets import config as datasets_config
-from datasets.exceptions import DatasetNotFoundError
+from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
 
 from open_vr1.cold.rows import BadRow
 from open_vr1.cold.sources.entry import SourceEntry
@@ -34,7 +35,7 @@ class Table:
 
     Args:
         columns (`list[str]`):
-            Of a JSON file, those of its first rows.
+            Of a file, those of its first rows.
         base (`Path`, *optional*):
             The folder of the rows. None for the Hub.
         rows (`Callable[[], Rows]`):
@@ -81,22 +82,22 @@ def _folder_table(entry: SourceEntry, path: Path, where: str) -> Table:
         return _dataset_table(saved[split] if isinstance(saved, DatasetDict) else saved, path, where)
     if entry.get("config"):
         return _dataset_table(_load(entry, str(path), where), path, where)
-    patterns = entry.get("data_files") or [
-        f"{folder}{split}{rest}{suffix}" for folder in ("", "data/") for rest in ("", "-*") for suffix in FORMATS
-    ]
-    patterns = [patterns] if isinstance(patterns, str) else patterns
-    files = [Path(file) for pattern in patterns for file in sorted(glob(str(path / pattern), recursive=True))]
-    if not files:
-        there = sorted(file.name for file in path.iterdir() if file.suffix in FORMATS)
-        raise UserError(
-            f"{where}: path: {path}: it has no {' or '.join(patterns)}; write data_files: "
-            f"{there[0] if there else 'the names of .parquet, .jsonl or .json files in it'}"
-        )
-    return _files_table(files, path, where)
+    given = entry.get("data_files")
+    usual = ("{}{}", "{}-*{}", "data/{}{}", "data/{}-*{}")
+    tried = [[name.format(split, suffix) for name in usual] for suffix in FORMATS]
+    for patterns in [[given] if isinstance(given, str) else given] if given else tried:
+        files = [Path(file) for pattern in patterns for file in sorted(glob(str(path / pattern), recursive=True))]
+        if files:
+            return _files_table(files, path, where)
+    there = sorted(file.name for file in path.iterdir() if file.suffix in FORMATS)
+    wanted = patterns if given else [f"{split}{suffix}" for suffix in FORMATS]
+    raise UserError(
+        f"{where}: path: {path}: it has no {' or '.join(wanted)}; write data_files: "
+        f"{there[0] if there else 'the names of .parquet, .jsonl or .json files in it'}"
+    )
 
 
 def _files_table(files: list[Path], base: Path, where: str) -> Table:
-    columns: list[str] = []
     for file in files:
         if file.suffix not in FORMATS:
             raise UserError(
@@ -104,22 +105,20 @@ def _files_table(files: list[Path], base: Path, where: str) -> Table:
             )
         if file.stat().st_size == 0:
             raise UserError(f"{where}: path: {file}: this file is empty; download it again")
+        if file.suffix == ".parquet":
+            _open_parquet(file, where).close()
 
     def rows() -> Rows:
         for file in files:
             prefix = f"{file.stem}-" if len(files) > 1 else ""
             yield from (_parquet_rows if file.suffix == ".parquet" else _json_rows)(file, prefix, where)
 
-    table = Table(columns, base, rows)
-    if files[0].suffix == ".parquet":
-        columns += _open_parquet(files[0], where).schema_arrow.names
-    else:
-        columns += _columns_of(table.head())
-    return table
+    return _with_columns(Table([], base, rows))
 
 
-def _columns_of(rows: list[dict[str, Any]]) -> list[str]:
-    return list(dict.fromkeys(name for row in rows for name in row))
+def _with_columns(table: Table) -> Table:
+    """With the columns that its first rows have."""
+    return replace(table, columns=list(dict.fromkeys(name for row in table.head() for name in row)))
 
 
 def _json_rows(file: Path, prefix: str, where: str) -> Rows:
@@ -137,7 +136,7 @@ def _open_parquet(file: Path, where: str) -> Any:
     from pyarrow.parquet import ParquetFile
 
     try:
-        # Pre-buffering would hold a whole group of rows with all its pictures.
+        # Without a buffer size, or with pre-buffering, whole groups of rows are read with all their pictures.
         return ParquetFile(file, buffer_size=1 << 20, pre_buffer=False)
     except (ArrowException, OSError) as error:
         raise UserError(
@@ -148,10 +147,11 @@ def _open_parquet(file: Path, where: str) -> Any:
 def _parquet_rows(file: Path, prefix: str, where: str) -> Rows:
     number = 0
     try:
-        for batch in _open_parquet(file, where).iter_batches(batch_size=BATCH):
-            for row in batch.to_pylist():
-                yield f"{prefix}row-{number}", row
-                number += 1
+        with _open_parquet(file, where) as table:
+            for batch in table.iter_batches(batch_size=BATCH):
+                for row in batch.to_pylist():
+                    yield f"{prefix}row-{number}", row
+                    number += 1
     except (OSError, ValueError) as error:  # Arrow's errors are kinds of these.
         raise UserError(f"{where}: path: {file}: it cannot be read after row {number}: {error}") from error
 
@@ -167,6 +167,8 @@ def _load(entry: SourceEntry, path: str, where: str) -> Dataset | IterableDatase
         raise UserError(
             f"{where}: path: the Hub has no dataset {path}, or it is private or gated; check the name or run hf auth login"
         ) from error
+    except DataFilesNotFoundError as error:
+        raise UserError(f"{where}: data_files: {path} has no such files; check the names: {error}") from error
     except OSError as error:
         raise UserError(f"{where}: path: {UNREACHABLE.format(id=path + ' --repo-type dataset')}") from error
     except Exception as error:  # Wrong splits, configurations and files each have errors of their own.
@@ -188,9 +190,8 @@ def _dataset_table(dataset: Dataset | IterableDataset, base: Path | None, where:
             ) from error
 
     table = Table(list(dataset.column_names or ()), base, rows)
-    if not table.columns:  # A stream of JSON only knows them once it is read.
-        table.columns.extend(_columns_of(table.head()))
-    return table
+    # A stream of JSON only knows them once it is read.
+    return table if table.columns else _with_columns(table)
 
 
 def _undecoded(dataset: Dataset | IterableDataset) -> Iterator[dict[str, Any]]:

@@ -22,25 +22,30 @@ _BEFORE = (
     re.compile(r"\AQuestion:", re.IGNORECASE),
 )
 _AFTER = (
-    re.compile(r"\s*Return the final answer as\s+\W?Final Answer:\s*\w*\W*\Z", re.IGNORECASE),
+    re.compile(r"Return the final answer as\s+\W?Final Answer:\s*\w*\W*\Z", re.IGNORECASE),
     re.compile(
-        r"\s*Answer (?:the question )?(?:using|with) (?:the option's letter|a single word or (?:short )?phrase)[^\n]*\Z",
+        r"Answer (?:the question )?(?:using|with) (?:the option's letter|a single word or (?:short )?phrase)[^\n]*\Z",
         re.IGNORECASE,
     ),
 )
 _CHOICES = re.compile(r"(?:^|(?<=\s))(?:Choices|Options)\s*:\s*(?=\(?[Aa]\s*[:.)])", re.IGNORECASE)
-_LETTERED_LINE = re.compile(r"\n\s*(?=\(?A\s*[:.)]\s*\S)")
+_LETTERED_LINE = re.compile(r"\n[ \t]*(?=\(?A\s*[:.)]\s*\S)")
 _FIRST_LABEL = re.compile(r"(\(?)([Aa])\s*([:.)])")
 _LABEL = re.compile(r"\(?([A-Za-z])\s*[:.)]\s*(?=\S)")
 
 _TAG = re.compile(r"</?(?:think|answer)>", re.IGNORECASE)
 _CONCLUSION = re.compile(r"<CONCLUSION>(.*?)</CONCLUSION>", re.IGNORECASE | re.DOTALL)
-_MULBERRY = re.compile(r"###\s*The final answer is:?[ \t]*\n*([^\n]*)", re.IGNORECASE)
+_MULBERRY = re.compile(r"###\s*The final answer is:?\s*((?!#)[^\n]*)", re.IGNORECASE)
 _STRUCTURE = re.compile(
     r"</?(?:think|answer|summary|caption|reasoning|conclusion)>|^###", re.IGNORECASE | re.MULTILINE
 )
 _REPEATED = re.compile(r"\A.*\n\s*Answer:\s*(?=\S)", re.IGNORECASE | re.DOTALL)
 _OPTION = re.compile(r"(?:option|choice)\s*\(?([A-Za-z])\)?\.?", re.IGNORECASE)
+_LEAD_IN = re.compile(
+    r"\A(?:(?:(?:so|thus|therefore|hence),?\s+)?the\s+(?:final\s+|correct\s+)?(?:answer|option|choice)\s+is:?"
+    r"|(?:final\s+)?answer:)\s*(?=\S)",
+    re.IGNORECASE,
+)
 _IN_BRACKETS = re.compile(r"\A([A-Z])\s*\(([^()]+)\)\Z")
 _FULL_STOP = re.compile(r"(?<!\.[A-Za-z])(?<!\.)\.\Z")
 
@@ -137,8 +142,9 @@ def _not_empty(answer: str) -> str:
 
 
 def tidy_answer(answer: str) -> str:
-    """`option B.` is `B`; a text keeps its words and loses its full stop."""
-    answer = _FULL_STOP.sub("", _REPEATED.sub("", answer.strip()).strip()).strip()
+    """`The answer is: option B.` is `B`; another text keeps its words and loses its full stop."""
+    answer = _LEAD_IN.sub("", _REPEATED.sub("", answer.strip()).strip())
+    answer = _FULL_STOP.sub("", answer).strip()
     option = _OPTION.fullmatch(answer)
     return option[1].upper() if option else answer
 

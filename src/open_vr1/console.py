@@ -1,12 +1,16 @@
-"""One line that says how far a step is: rewritten on a terminal, written now and then elsewhere."""
+"""Lines on standard output, and one that says how far a step is: rewritten on a terminal, written now and then elsewhere."""
 
 import sys
 import time
 
-from open_vr1.progress import CLEAR
-
+CLEAR = "\r\x1b[2K"
 SECONDS_APART = 10.0
 SECONDS_APART_ON_TERMINAL = 0.2
+
+
+def say(text: str) -> None:
+    """A line of its own, also where a progress line stands."""
+    print(f"{CLEAR if sys.stdout.isatty() else ''}{text}", flush=True)
 
 
 class Line:
