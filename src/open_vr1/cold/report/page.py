@@ -8,13 +8,13 @@ that only pixels get into the page; its policy keeps a browser from running or f
 import base64
 import io
 import json
+import string
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
-from PIL import Image
 
 import open_vr1.report
 from open_vr1 import __version__
@@ -76,7 +76,10 @@ def render_page(facts: dict[str, Any], chains: Chains, plots: dict[str, Plot], b
         rejects=_rejects(build),
         unusable=_unusable(build),
         measured=_measured(facts),
-        missed=[miss | {"text": passage(miss["text"], limit=REJECT_TEXT)} for miss in facts.get("measured", {}).get("missed", [])],
+        missed=[
+            miss | {"text": passage(miss["text"], limit=REJECT_TEXT)}
+            for miss in facts.get("measured", {}).get("missed", [])
+        ],
         figures=plots,
         svg=lambda plot: Markup(plot.svg()),
         light=LIGHT,
@@ -128,7 +131,11 @@ def _funnel(facts: dict[str, Any]) -> list[dict[str, Any]]:
 def _first_rows(rows: list[dict[str, Any]], summed: list[str]) -> dict[str, Any]:
     """The rows that a table shows, and the sums of those that it does not."""
     rest = rows[TABLE_ROWS:]
-    return {"rows": rows[:TABLE_ROWS], "more": len(rest), "sums": {key: sum(row[key] for row in rest) for key in summed}}
+    return {
+        "rows": rows[:TABLE_ROWS],
+        "more": len(rest),
+        "sums": {key: sum(row[key] for row in rest) for key in summed},
+    }
 
 
 def _total_alignment(aligned: list[dict[str, Any]]) -> dict[str, Any] | None:
@@ -173,7 +180,9 @@ def _matches(build: Path) -> list[dict[str, Any]]:
         return []
     benchmarks = json.loads(path.read_text(encoding="utf-8"))["benchmarks"]
     return [
-        {"benchmark": name, "kind": kind, **found} for name, kinds in benchmarks.items() for kind, found in kinds.items()
+        {"benchmark": name, "kind": kind, **found}
+        for name, kinds in benchmarks.items()
+        for kind, found in kinds.items()
     ]
 
 
@@ -218,11 +227,18 @@ def _sample(row: dict[str, Any]) -> dict[str, Any]:
     thinking = passage(row["thinking"], markers_in(row["thinking"]), SAMPLE_TEXT)
     return row | {
         "pictures": pictures,
+        "chosen": _chosen(row["answer"], row["choices"]),
         "more_pictures": len(row["images"]) - len(pictures),
         "thinking": thinking,
         "description": passage(row["description"] or "", limit=SAMPLE_TEXT),
         "words": len(row["thinking"].split()),
     }
+
+
+def _chosen(answer: str, choices: list[str]) -> str:
+    """What the answer's letter stands for; empty where it is no letter."""
+    place = string.ascii_uppercase.find(answer) if len(answer) == 1 else -1
+    return choices[place] if 0 <= place < len(choices) else ""
 
 
 def _picture(data: bytes | None) -> Picture | None:

@@ -44,7 +44,7 @@ def funnel_plot(facts: dict[str, Any]) -> Plot | None:
         return None
     total, left = facts["funnel"][0]["rows_in"], facts["funnel"][-1]["rows_out"]
     names = ["rows read", *(stage["rule"] for stage in stages), "in the dataset"]
-    figure, axes = _bars_axes("Where rows went", "rows left", names)
+    figure, axes = _bars_axes("Rows left by each rule", "rows left", names)
     axes.barh([0], [total], color=LIGHT["grid"], height=0.72)
     seen = set()
     for place, stage in enumerate(stages, start=1):
@@ -62,8 +62,10 @@ def funnel_plot(facts: dict[str, Any]) -> Plot | None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: _thousands(value) if value <= 1.1 * total else ""))
     if seen:
         add_legend(axes)
-    caption = "Grey: the rows that a rule left; coloured: those it took out. Rules that took none are only in the table."
-    return Plot("funnel", "Where rows went", caption, figure)
+    caption = (
+        "Grey: the rows that a rule left; coloured: those it took out. Rules that took none are only in the table."
+    )
+    return Plot("funnel", "Rows left by each rule", caption, figure)
 
 
 def alignment_plot(facts: dict[str, Any]) -> Plot | None:
@@ -110,7 +112,15 @@ def lengths_plot(chains: Chains) -> Plot | None:
     figure, axes = new_axes(title, "words" + (" (logarithmic)" if is_log else ""))
     # A chain without words has no place on a logarithmic axis but the first.
     heights, _ = np.histogram(np.maximum(lengths, edges[0]), bins=edges, weights=counts)
-    axes.bar(edges[:-1], heights, np.diff(edges), align="edge", color=LIGHT["final"], edgecolor=LIGHT["ground"], linewidth=0.6)
+    axes.bar(
+        edges[:-1],
+        heights,
+        np.diff(edges),
+        align="edge",
+        color=LIGHT["final"],
+        edgecolor=LIGHT["ground"],
+        linewidth=0.6,
+    )
     if is_log:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
@@ -157,7 +167,9 @@ def markers_plot(chains: Chains) -> Plot | None:
     )  # fmt: skip
     axes.set_xlim(0, 1.08 * max(*ours, *theirs))
     add_legend(axes)
-    return Plot("markers", title, "Occurrences for each kept chain. The line is the paper's figure (see the note).", figure)
+    return Plot(
+        "markers", title, "Occurrences for each kept chain. The line is the paper's figure (see the note).", figure
+    )
 
 
 def _bars_axes(title: str, xlabel: str, names: list[str]) -> tuple[Any, Axes]:
