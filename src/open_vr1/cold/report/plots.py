@@ -192,5 +192,5 @@ def _short(name: str) -> str:
 
 
 def _thousands(value: float) -> str:
-    """`0`, `250`, `2.5K`, `360K`"""
-    return f"{value / 1000:g}K" if value >= 10_000 or (value >= 1000 and value % 500 == 0) else f"{value:g}"
+    """`0`, `250`, `2,500`, `360K`"""
+    return f"{value / 1000:g}K" if value >= 10_000 else f"{value:,g}"
