@@ -189,10 +189,12 @@ def confused_pairs(looks: Sequence[Look]) -> tuple[int, int]:
     coarse = np.array([np.frombuffer(look.hash64, "<u8")[0] for look in looks])
     fine = np.array([np.frombuffer(look.hash256, "<u8") for look in looks])
     shape = np.log([look.width / look.height for look in looks])
+    set_bits = np.bitwise_count(fine).sum(axis=1).astype(int)
     count, rows = 0, 0
     for i in range(len(looks)):
         close = np.bitwise_count(coarse ^ coarse[i]) <= options.near_distance
-        close &= np.bitwise_count(fine ^ fine[i]).sum(axis=1) <= options.near_distance_fine
+        ones = np.minimum(128, np.maximum(set_bits, set_bits[i]))
+        close &= np.bitwise_count(fine ^ fine[i]).sum(axis=1) * 128 <= options.near_distance_fine * ones
         close &= np.abs(shape - shape[i]) <= np.log(options.near_shape)
         count += int(close[i + 1 :].sum())
         rows += int(close.sum()) > 1
@@ -207,7 +209,7 @@ def peak_mib() -> int:
 PARTS = {
     "decontamination": (lambda: decontamination(200_000, 100_000), lambda: decontamination(2000, 1000)),
     "hashing": (lambda: hashing(1000), lambda: hashing(20)),
-    "near": (lambda: near(1500), lambda: near(20)),
+    "near": (lambda: near(1000), lambda: near(20)),
 }
 
 

@@ -68,6 +68,24 @@ def function_plot(chance: random.Random) -> Image.Image:
     return picture
 
 
+def centred_figure(chance: random.Random) -> Image.Image:
+    """One figure in the middle, its own mirror image: half of the frequencies of a picture like this are zero."""
+    picture = Image.new("RGB", (400, 300), "white")
+    pen = ImageDraw.Draw(picture)
+    width, height = chance.uniform(20, 140), chance.uniform(20, 140)
+    box = [200 - width, 150 - height, 200 + width, 150 + height]
+    kind = chance.choice(["ellipse", "triangle", "rectangles"])
+    if kind == "ellipse":
+        pen.ellipse(box, outline="black", width=2)
+    elif kind == "triangle":
+        pen.polygon([(200, box[1]), (box[0], box[3]), (box[2], box[3])], outline="black", width=2)
+    else:
+        pen.rectangle(box, outline="black", width=2)
+        inner = chance.uniform(10, width)
+        pen.rectangle([200 - inner, 150 - height / 2, 200 + inner, 150 + height / 2], fill="grey")
+    return picture
+
+
 def page(chance: random.Random) -> Image.Image:
     """Lines of text, like a scanned problem."""
     picture = Image.new("RGB", (600, 400), "white")
@@ -92,6 +110,7 @@ def photograph(chance: random.Random) -> Image.Image:
 
 KINDS: dict[str, Callable[[random.Random], Image.Image]] = {
     "line drawings": line_drawing,
+    "centred figures": centred_figure,
     "bar charts": bar_chart,
     "function plots": function_plot,
     "pages of text": page,

@@ -96,7 +96,7 @@ def test_an_extra_that_needs_cuda_asks_nothing_of_macos(package):
 
 
 def test_the_extras_are_the_documented_ones(package):
-    assert sorted(package.extras_require) == ["cold", "dev", "eval", "gpu", "space"]
+    assert sorted(package.extras_require) == ["dev", "eval", "gpu", "space"]
 
 
 def test_a_job_fetches_the_repository_that_the_package_names(package):

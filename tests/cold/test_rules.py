@@ -569,6 +569,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.soak(sample=10)
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_time_is_linear(piece):
     size = 200_000

@@ -18,7 +18,8 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from open_vr1.cold.arguments import DecontaminateEntry
-from open_vr1.cold.benchmark_index import Benchmark, Index, build_index, read_benchmarks
+from open_vr1.cold.benchmark_index import Index, build_index
+from open_vr1.cold.benchmark_rows import Benchmark, read_benchmarks
 from open_vr1.cold.decontaminate import KINDS, Decontamination, Row, Verdict, decontaminate, summarise
 from open_vr1.cold.hashes import Look
 from open_vr1.cold.steps import replacing, write_json

@@ -1,33 +1,57 @@
 """The keys of a cold-data recipe, `task: cold`; `open_vr1.recipe` reads and checks them as it does every recipe's."""
 
 from dataclasses import dataclass, field
-from typing import Any, Required, TypedDict
+from typing import Any, Literal, Required, TypedDict
 
 from open_vr1.recipe_arguments import BuildEntry
 
 
 class SourceEntry(TypedDict, total=False):
     """
-    Where rows come from.
+    One source of rows.
 
-    `name` is ours, `path` a Hub id, a folder, or a `.parquet`, `.jsonl` or `.json` file. `format` is `rows` (a column for each
-    field; `columns` maps our names to the source's) or `chat` (conversations, as the released rows have them). `pictures`
-    are the folders and archives in which paths are looked up. `license` is one for all rows, or one by subset with `*` for
-    the rest. `limit` takes the first so many rows; `rows` says how many there are, for the plan alone.
+    Args:
+        name (`str`):
+            Our name of it, like `llava_cot`.
+        path (`str`):
+            A Hub id, a folder, or a `.parquet`, `.jsonl` or `.json` file.
+        format (`str`, *optional*):
+            `"rows"` has a column for each field, `"chat"` has conversations. Guessed from the columns by default.
+        config (`str`, *optional*):
+            Which configuration of a Hub dataset.
+        split (`str`, *optional*, defaults to `"train"`):
+            Which split of a Hub dataset or a folder.
+        revision (`str`, *optional*):
+            Branch, tag or commit of a Hub dataset.
+        data_files (`str` or `list[str]`, *optional*):
+            Which files of a Hub dataset or a folder, with wildcards.
+        columns (`dict[str, str]`, *optional*):
+            Our names (`id`, `images`, `question`, `choices`, `answer`, `original`, `subset`, `license`, `pass_rate`,
+            and `conversations` of a chat) to the source's. Usual names are found without.
+        pictures (`str` or `list[str]`, *optional*):
+            Folders and archives that picture paths are looked up in, the first that has one wins. By default the folder
+            that the rows lie in.
+        license (`str` or `dict[str, str]`, *optional*):
+            Of all rows, or by subset with `*` for the rest. By default what `licenses.yaml` says of the subset, else
+            `unknown`.
+        limit (`int`, *optional*):
+            Only the first so many rows, bad ones included.
+        rows (`int`, *optional*):
+            How many there are, for the plan alone.
     """
 
     name: Required[str]
     path: Required[str]
-    format: str
-    config: str
+    format: Literal["rows", "chat"] | None
+    config: str | None
     split: str
-    revision: str
-    data_files: str | list[str]
+    revision: str | None
+    data_files: str | list[str] | None
     columns: dict[str, str]
-    pictures: str | list[str]
-    license: str | dict[str, str]
-    limit: int
-    rows: int
+    pictures: str | list[str] | None
+    license: str | dict[str, str] | None
+    limit: int | None
+    rows: int | None
 
 
 ServeEntry = TypedDict("ServeEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)

@@ -13,7 +13,7 @@ import base64
 import heapq
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -106,22 +106,23 @@ class Pass:
 
     def outcomes(self, tasks: int) -> Iterator[tuple[int, dict[str, Any]]]:
         """What has come out for each row, in order of the rows."""
-        paths = [path for task in range(tasks) if (path := self.replies_path(task)).exists()]
-        files = [Replies(path, read_only=True) for path in paths]
-        yield from heapq.merge(*(file.outcomes(self.made_from) for file in files), key=lambda item: item[0])
+        with ExitStack() as stack:
+            paths = filter(Path.exists, map(self.replies_path, range(tasks)))
+            files = [stack.enter_context(Replies(path, read_only=True)) for path in paths]
+            yield from heapq.merge(*(file.outcomes(self.made_from) for file in files), key=lambda item: item[0])
 
 
 def outcomes_of(describe: Pass, reason: Pass, tasks: int) -> Iterator[tuple[int, dict[str, Any]]]:
     """What has come out for each row in the end, in order of the rows: its chains, or why there are none."""
-    reasoned = reason.outcomes(tasks)
-    ahead = next(reasoned, None)
-    for row, described in describe.outcomes(tasks):
-        while ahead and ahead[0] < row:
-            ahead = next(reasoned, None)
-        if "failed" in described:
-            yield row, described
-        elif ahead and ahead[0] == row:
-            yield ahead
+    with closing(reason.outcomes(tasks)) as reasoned:
+        ahead = next(reasoned, None)
+        for row, described in describe.outcomes(tasks):
+            while ahead and ahead[0] < row:
+                ahead = next(reasoned, None)
+            if "failed" in described:
+                yield row, described
+            elif ahead and ahead[0] == row:
+                yield ahead
 
 
 class ReadRows:
@@ -143,18 +144,32 @@ class ReadRows:
         return self._documents(finished, rank, world_size)
 
     def _documents(self, finished: set[int], rank: int, world_size: int) -> Iterator[Document]:
-        work, store = self.work, RowStore(self.work.rows)
-        described = Replies(work.described.replies_path(rank), read_only=True) if work.described else None
-        for row in store.read(READ):
-            index = row["index"]
-            if index % world_size != rank or index in work.skip or index in finished:
-                continue
-            if described:
-                outcome = described.outcome(work.described.made_from, index)
-                if outcome is None or "failed" in outcome:
-                    continue
-                row["description"] = outcome["description"]
-            yield Document(text=row["question"], id=str(index), metadata=row)
+        work = self.work
+        for row in RowStore(work.rows).read(READ):
+            if row["index"] % world_size == rank and row["index"] not in work.skip and row["index"] not in finished:
+                yield Document(text=row["question"], id=str(row["index"]), metadata=row)
+
+
+class AddDescriptions:
+    """
+    The descriptions of a task's rows, from the pass before; rows without one are left out, for datatrove.
+
+    Args:
+        work (`Pass`):
+            The pass that needs them.
+    """
+
+    def __init__(self, work: Pass):
+        self.work = work
+
+    def __call__(self, data: Iterator[Document], rank: int, world_size: int) -> Iterator[Document]:
+        described = self.work.described
+        with Replies(described.replies_path(rank), read_only=True) as replies:
+            for document in data:
+                outcome = replies.outcome(described.made_from, document.metadata["index"])
+                if outcome and "failed" not in outcome:
+                    document.metadata["description"] = outcome["description"]
+                    yield document
 
 
 class AskTeacher(InferenceRunner):

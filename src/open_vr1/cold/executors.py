@@ -13,7 +13,7 @@ from importlib import import_module
 from typing import Any
 
 from open_vr1.cold.arguments import ExecutorEntry, TeacherEntry
-from open_vr1.cold.bridge import AskTeacher, Pass, ReadRows
+from open_vr1.cold.bridge import AddDescriptions, AskTeacher, Pass, ReadRows
 from open_vr1.cold.endpoint import check_endpoint
 from open_vr1.console import Line
 from open_vr1.errors import UserError
@@ -58,7 +58,7 @@ def executor_for(work: Pass, entry: ExecutorEntry) -> Any:
     """One of datatrove's executors."""
     kind, tasks = entry.get("kind", "local"), entry.get("tasks", 1)
     options = {"tasks": tasks, "workers": entry.get("workers", -1), "logging_dir": str(work.state), **entry.get("options", {})}
-    pipeline = [ReadRows(work), AskTeacher(work)]
+    pipeline = [ReadRows(work), *([AddDescriptions(work)] if work.described else []), AskTeacher(work)]
     return _executor_class(kind)(pipeline, **options)
 
 

@@ -31,6 +31,9 @@ GAP = 3.0
 FREQUENCIES = 16
 # Grey levels within which a picture is taken as blank: JPEG gives a flat colour as much.
 FLAT = 4
+# A wave below this is as good as none: 32 grey levels summed over the thumbnail, more than JPEG leaves. Figures that are their
+# own mirror image have half of the frequencies at zero, and those bits would be dice.
+NOISE = 32 * 4096**2
 # Cosines as integers, so that equal pictures have equal hashes whichever library multiplies the matrices.
 COSINES = np.round(
     4096 * np.cos(np.pi * np.outer(np.arange(FREQUENCIES), 2 * np.arange(SIDE) + 1) / (2 * SIDE))
@@ -152,8 +155,8 @@ def _difference_hash(grey: Image.Image) -> bytes:
 
 
 def _frequency_hash(small: np.ndarray) -> bytes:
-    """A bit for each of 16 x 16 low frequencies of a cosine transform: whether it is above their median."""
+    """A bit for each of 16 x 16 low frequencies of a cosine transform: whether its wave is there, and not upside down."""
     waves = (COSINES @ small @ COSINES.T).ravel()
     # The mean brightness says nothing about what is drawn.
     waves[0] = 0
-    return np.packbits(waves > np.median(waves[1:])).tobytes()
+    return np.packbits(waves > NOISE).tobytes()

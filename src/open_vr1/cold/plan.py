@@ -9,6 +9,7 @@ each source) they are the mean of what was counted there.
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from open_vr1.cold.executors import check_executor
 from open_vr1.cold.prompting import NEEDED, read_prompt
 from open_vr1.cold.replies import Replies
 from open_vr1.cold.rules import make_rules
+from open_vr1.data_sources import looks_local
 from open_vr1.errors import UserError
 from open_vr1.recipe import Recipe
 
@@ -85,6 +87,9 @@ def make_cold_plan(recipe: Recipe) -> ColdPlan:
     for name, count in plan.sources.items():
         if count is None:
             plan.warnings.append(f"sources: {name}: how many rows it has is not known here; write rows: ... for the plan")
+    for i, entry in enumerate(args.sources):
+        for name in _missing(entry):
+            plan.warnings.append(f"sources[{i}]: {name}: is not there yet")
     if args.vision:
         plan.passes = [_pass_plan(args, name, key, total) for name, key in (("describe", "vision"), ("reason", "reasoner"))]
     if total is not None:
@@ -103,8 +108,15 @@ def _wrong(args: ColdArguments, where: str) -> Iterator[str]:
 
 
 def _rows(entry: SourceEntry) -> int | None:
-    count = entry.get("rows", _counted(Path(entry["path"])))
-    return min(count, entry["limit"]) if count is not None and "limit" in entry else entry.get("limit", count)
+    known = entry.get("rows") or _counted(Path(entry["path"]))
+    return min(filter(None, (known, entry.get("limit"))), default=None)
+
+
+def _missing(entry: SourceEntry) -> list[str]:
+    """Files of this machine that the entry names and that are not there."""
+    pictures = entry.get("pictures") or []
+    names = [entry["path"], *([pictures] if isinstance(pictures, str) else pictures)]
+    return [name for name in names if looks_local(name) and not glob(str(Path(name).expanduser()))]
 
 
 def _counted(path: Path) -> int | None:

@@ -56,6 +56,7 @@ TEXT_PHRASES = (
         rf"\b(?P<lead>(?:according{_S}to|based{_S}(?:only{_S}|solely{_S})?(?:up)?on|as{_S}per"
         rf"|(?:described|stated|mentioned|specified){_S}(?:in|by)){_S})(?P<det>the|this){_S}text\b{_OTHER_TEXT}"
     ),
+    rf"\b(?P<lead>(?:from|in){_S})(?P<det>the){_S}text(?=,)",
     (
         rf"\b(?P<det>the|this){_S}text(?={_S}(?:also{_S}|explicitly{_S}|clearly{_S}|only{_S}|just{_S})?(?:describes?"
         rf"|mentions?|specif(?:y|ies)|(?:says?|states?|tells{_S}(?:us|me)|indicates?|notes?){_S}that)\b)"
@@ -161,11 +162,13 @@ _ALONE: list[tuple[re.Pattern, str]] = [
 
 # Formulas, code and quotations. No alternative can run past the next sign like the one that opened it.
 PROTECTED = re.compile(
+    r"(?=[$\\`\"'“‘])(?:"
     r"\$\$[^$]{1,2000}\$\$|\$(?=\S)[^$\n]{1,300}(?<=\S)\$(?!\d)|\\\((?:[^\\\n]|\\[^()\n]){0,500}\\\)"
     r"|\\\[(?:[^\\]|\\[^\[\]]){0,2000}\\\]|`[^`\n]{1,300}`"
     r"|(?<![\w\"])\"(?=[^\s\"])[^\"\n]{0,400}(?<=\S)\"(?!\w)|“[^“”\n]{1,400}”|‘[^‘’\n]{1,200}’(?!\w)"
-    r"|(?<![\w'])'(?=[^\s'])(?:[^'\n]|(?<=\w)'(?=\w)){1,200}(?<=\S)'(?!\w)"
+    r"|(?<![\w'])'(?=[^\s'])(?:[^'\n]|(?<=\w)'(?=\w)){1,200}(?<=\S)'(?!\w))"
 )
+_SENTENCE = re.compile(r"[^.!?\n]*(?:[.!?\n]+\s*|$)")
 
 
 def reword(text: str) -> tuple[str, int]:
@@ -199,6 +202,11 @@ def _reword_once(text: str) -> tuple[str, int]:
 def _reword_part(text: str) -> tuple[str, int]:
     if not _concerned(text):
         return text, 0
+    parts = [_reword_sentence(part) if _concerned(part) else (part, 0) for part in _SENTENCE.findall(text)]
+    return "".join(part for part, _ in parts), sum(count for _, count in parts)
+
+
+def _reword_sentence(text: str) -> tuple[str, int]:
     text, total = _DEPICTION.subn(lambda match: match[1] + _cased("depiction", match[0][len(match[1]) :]), text)
     for pattern in _PHRASES:
         text, count = pattern.subn(_name_picture, text)

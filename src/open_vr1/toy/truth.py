@@ -5,8 +5,8 @@ What the rules of `make cold` should find in the toy world, for a recipe's `meas
       with: open_vr1.toy.truth:planted_faults
       args: {rows: outputs/vr1_tiny/source, seed: 0, mistakes: {wrong_answer: 0.03}}
 
-A row that asks what an earlier one has asked about the same picture is a near duplicate whatever its chain says, unless
-the earlier one was rejected for its own mistake.
+A row that asks what an earlier one has asked about the same picture, with whatever choices, is a near duplicate, unless the
+earlier one was rejected for a mistake.
 """
 
 import hashlib
@@ -39,7 +39,7 @@ def planted_faults(
     for row in read:
         kind = kinds[row["id"]]
         if kind is None:
-            asked = (hashlib.sha256(row["images"][0]["bytes"]).digest(), _words(row["question"]), tuple(row["choices"]))
+            asked = (hashlib.sha256(row["images"][0]["bytes"]).digest(), _words(row["question"]))
             kind = "near_duplicate" if asked in kept else None
             kept.add(asked)
         yield row["id"], kind

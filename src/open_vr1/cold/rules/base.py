@@ -1,7 +1,7 @@
 """What the rules share: their type, and a chain of thought read once for all of them."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
@@ -11,9 +11,10 @@ from open_vr1.cold.rows import Candidate
 Check = Callable[[Candidate], str | None]
 
 MAX_EVIDENCE = 200
+_REACH = 120
 _STRAIGHT = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'"})
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)?")
-_CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| ")
+_CLASS_OR_SPACE = re.compile(r"\[[^\]]*\]| \??")
 _SENTENCE_END = re.compile(r"(?<=[.!?])[\"')\]*]*\s+|\n+")
 
 
@@ -56,7 +57,46 @@ class Reading:
     @cached_property
     def unquoted(self) -> str:
         """Small letters with formulas, code and quotations blanked out."""
+        if not any(sign in self.lower for sign in "\"'$\\`“"):
+            return self.lower
         return PROTECTED.sub(lambda match: " " * (match.end() - match.start()), self.lower)
+
+    def search(self, pattern: re.Pattern, near: Sequence[str], also: Sequence[str] = ()) -> str | None:
+        """
+        What a pattern finds outside quotations, quoted with what is around it.
+
+        Args:
+            pattern (`re.Pattern`):
+                For small letters.
+            near (`Sequence[str]`):
+                Words one of which is in whatever the pattern finds. To look for them costs much less than the pattern.
+            also (`Sequence[str]`, *optional*):
+                More such words.
+        """
+        for start, end in self._around(near):
+            if also and not any(word in self.lower[start:end] for word in also):
+                continue
+            if match := pattern.search(self.unquoted, start, end):
+                return self.quote(*match.span())
+        return None
+
+    def _around(self, words: Sequence[str]) -> list[tuple[int, int]]:
+        """The places around words, those that overlap made one."""
+        found = []
+        for word in words:
+            position = self.lower.find(word)
+            while position != -1:
+                found.append(position)
+                position = self.lower.find(word, position + _REACH)
+        places: list[tuple[int, int]] = []
+        for position in sorted(found):
+            # A word that comes again within the reach of the first is not looked for there, hence twice the reach.
+            start, end = max(position - _REACH, 0), position + 2 * _REACH
+            if places and start <= places[-1][1]:
+                places[-1] = (places[-1][0], max(end, places[-1][1]))
+            else:
+                places.append((start, end))
+        return places
 
     def quote(self, start: int, end: int, around: int = 30) -> str:
         """What stands at a place of `lower` or `unquoted`, with a little of what is around it."""
@@ -81,7 +121,8 @@ def short(text: object, limit: int = MAX_EVIDENCE) -> str:
 def any_of(*patterns: str) -> re.Pattern:
     """One pattern for text in small letters; a space outside brackets stands for any few blanks."""
     joined = "|".join(f"(?:{pattern})" for pattern in patterns)
-    return re.compile(_CLASS_OR_SPACE.sub(lambda match: r"\s{1,3}" if match[0] == " " else match[0], joined))
+    blanks = {" ": r"\s{1,3}", " ?": r"\s{0,3}"}
+    return re.compile(_CLASS_OR_SPACE.sub(lambda match: blanks.get(match[0], match[0]), joined))
 
 
 def word_set(words: str) -> frozenset[str]:

@@ -8,17 +8,17 @@ from open_vr1.cold.rules.base import Check, any_of, read
 _DOUBT = any_of(
     r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |really |totally |fully |quite |very |at all |so |too |100% |absolutely |particularly )?(?:sure|certain|confident|convinced)\b",
     r"\bnot (?:entirely|completely|really|totally|fully|quite|very|100%) (?:sure|certain|confident|convinced)\b",
-    r"\b(?:i'm|i am|still) (?:unsure|uncertain|confused|stuck|lost|at a loss)\b",
+    r"\b(?:i'm|i am|still|this is|that is|it's|it is|quite|which is|remain) (?:still |very )?(?:unsure|uncertain|confused|stuck|lost|at a loss)\b",
     r"\bi (?:really |just |still |honestly )?(?:don't|do not) (?:really )?know\b(?! (?:the exact|yet))",
-    r"\b(?:no idea|not sure (?:if|whether|about|how|why|what|which))\b",
+    r"\b(?:no idea|not sure,? (?:but|so|going)|i (?:have|still have) (?:some |my |serious )?doubts|i doubt (?:this|that|it|my)|no matching (?:option|choice|answer)|hope for the best)\b",
     r"\b(?:i|we|this|that|it|my \w+) (?:might|may|could) (?:well |still |just )?(?:be (?:wrong|mistaken|incorrect|missing something)|have (?:made (?:a|an|some) (?:mistake|error)|misread|misunderstood))",
     r"\b(?:just |simply |have to |need to |should |must |to |i'll |i will |i'd |let me |only |might as well )(?:just )?guess\b(?! and check)",
-    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only )*guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
-    r"\b(?:i'm|i am|just) guessing\b|\bguess(?:ing)? (?:that )?(?:the answer|option|it's|it is|it must|it has|i'll|[a-h]\b[ ]?[.,;]|randomly)",
-    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
-    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any|the) (?:given |answer |of the )*(?:options?|choices?|answers?)\b",
-    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)\b",
-    r"\bnone of (?:the|these) (?:given |provided |answer |listed )*(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
+    r"\b(?:my|a|an|the|best|educated|random|wild|rough) (?:best |educated |random |wild |rough |only ){0,3}guess\b(?= (?:is|would|here|but|and|that|at)|[ ]?[.,;:!)]|$)",
+    r"\b(?:i'm|i am|just) guessing\b|\bguess(?:ing)? (?:that )?(?:the answer|option|i'll|[a-h]\b[ ]?[.,;]|randomly)",
+    r"\b(?:doesn't|does not|don't|do not|didn't|not|never) (?:seem to |appear to |really |exactly )?(?:match|matching|fit|among|correspond to|equal|appear in|listed in)(?: with)? (?:any|one) of (?:the|these|my|our) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
+    r"\b(?:doesn't|does not|don't|do not|didn't) (?:seem to |appear to |really |exactly )?(?:match|fit|equal)(?: with)? (?:any (?:given |answer |of the ){0,3}(?:options?|choices?|answers?)|the (?:given |answer ){0,2}(?:options|choices))\b",
+    r"\b(?:isn't|is not|not) (?:one of|among|in|listed (?:in|among)) (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)\b",
+    r"\bnone of (?:the|these) (?:given |provided |answer |listed ){0,3}(?:options|choices|answers)? ?(?:match|fit|seem|work|are|is|agree|equal)",
     r"\b(?:there|the (?:problem|question|options?|answer|choices)) (?:might|may|must|could|has to|probably|seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
     r"\bsomething(?:'s| is| must be| seems) (?:wrong|off|not right|missing|amiss)\b",
     r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|add up|look right)\b",
@@ -27,15 +27,17 @@ _DOUBT = any_of(
     r"\b(?:this|that|it)(?:'s| is) (?:very |really |so |quite |a bit )?(?:confusing|puzzling)\b|\b(?:low|little|much|any) confidence\b",
     r"\bi'll (?:just |have to |reluctantly |tentatively )?(?:go with|pick|choose|stick with|settle (?:for|on)|answer)\b[^.!?\n]{0,60}\b(?:anyway|for now|though|even though|even if|despite|and hope|by default|to be safe|randomly)\b",
     r"\b(?:hmm|well|ugh|oh well|anyway),? (?:i guess |maybe |perhaps )?i'll (?:just |have to )?(?:go with|pick|choose|settle)",
-    r"\bi guess\b|\bhope (?:that's|that is|this is|it's|it is|this) (?:right|correct|ok|the)\b|\bbut who knows\b|\bcoin (?:flip|toss)\b",
+    r"(?<!first[ ])(?<!initially[ ])\bi guess\b|\bwhatever,? (?:let's|i'll)\b|\blet's (?:just )?say (?:it's |it is |option )?[a-h]\b|\bhope (?:that's|that is|this is|it's|it is|this) (?:right|correct|ok|the)\b|\bbut who knows\b|\bcoin (?:flip|toss)\b",
     r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
     r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
     r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|got it|verif(?:y|ies|ied)"
     r"|double[- ]check(?:ed|ing)?|definitely|clearly|certainly|now i(?:'m| am) (?:sure|confident|certain)|resolves|that settles"
-    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|so i(?:'m| am) confident)\b",
+    r"|let me (?:check|verify|re\w+|double|look|test|confirm|count|try|compute|calculate|think)|wait|no doubt|(?:doesn't|does not|won't) (?:really )?matter|irrelevant|(?:not|isn't) (?:needed|relevant)|so i(?:'m| am) confident)\b",
 )
+_ABOUT = any_of(r" (?:if|whether|about|how|why|what|which|that)\b")
+_ENDED = re.compile(r"[.!?](?=\s|$)")
 _GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
 
 
@@ -59,6 +61,8 @@ def self_doubt(tail_words: int = 60) -> Check:
             last = match
         if last is None:
             return None
+        if _ABOUT.match(lower, last.end()) and len(_ENDED.findall(lower, last.end())) > 2:
+            return None  # Unsure of one thing, and then on to the answer.
         # Doubt that the chain then works off is thinking; doubt that a guess follows is not.
         resolved = _RESOLVED.search(lower, last.end())
         if resolved and not _GIVES_IN.search(lower, resolved.end()):

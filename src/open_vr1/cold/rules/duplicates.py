@@ -130,9 +130,8 @@ def _digest(text: str) -> bytes:
 
 def _sketch(words: list[str], size: int, keep: int) -> bytes:
     """The smallest hashes of the runs of `size` words of a text."""
-    hashed = np.fromiter(
-        (zlib.crc32(word.encode("utf-8", "replace")) for word in words), dtype=np.uint64, count=len(words)
-    )
+    encoded = "\n".join(words).encode("utf-8", "replace").split(b"\n") if words else []
+    hashed = np.fromiter(map(zlib.crc32, encoded), dtype=np.uint64, count=len(encoded))
     if len(hashed) > size:
         runs = np.zeros(len(hashed) - size + 1, dtype=np.uint64)
         for offset in range(size):

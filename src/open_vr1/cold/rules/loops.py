@@ -8,6 +8,7 @@ from open_vr1.cold.rows import Candidate
 from open_vr1.cold.rules.base import Check, Reading, read, short
 
 _GRAM = 4
+_MIN_RUN = 12
 _LONG_SENTENCE = 6
 _TAIL = 1500
 _MIN_TAIL = 400
@@ -33,10 +34,12 @@ def repetition(max_sentence_repeats: int = 4, max_repeated_share: float = 0.4, m
 
     def check(candidate: Candidate) -> str | None:
         reading = read(candidate.thinking)
+        words = reading.words
+        grams = list(map(hash, zip(words, words[1:], words[2:], words[3:])))
         return (
             _same_sentence(reading, max_sentence_repeats)
-            or _cycle(reading.words)
-            or _repeated_share(reading.words, max_repeated_share)
+            or _cycle(words, grams)
+            or _repeated_share(grams, max_repeated_share)
             or _flat_tail(candidate.thinking, min_tail_entropy)
         )
 
@@ -60,18 +63,20 @@ def _same_sentence(reading: Reading, limit: int) -> str | None:
     return None
 
 
-def _cycle(words: list[str]) -> str | None:
+def _cycle(words: list[str], grams: list[int]) -> str | None:
     """A stretch of words that comes round at least three more times, at a constant distance."""
-    last: dict[tuple[str, ...], int] = {}
+    if len(grams) - len(set(grams)) < _MIN_RUN:
+        return None
+    last: dict[int, int] = {}
     distance, run = 0, 0
-    for position, gram in enumerate(zip(words, words[1:], words[2:], words[3:])):
+    for position, gram in enumerate(grams):
         before = last.get(gram)
         last[gram] = position
         if before is None or position - before != distance:
             distance, run = (position - before, 1) if before is not None else (0, 0)
             continue
         run += 1
-        if run >= max(3 * distance - _GRAM, 12) and _is_loop(words[position - distance : position], run):
+        if run >= max(3 * distance - _GRAM, _MIN_RUN) and _is_loop(words[position - distance : position], run):
             block = " ".join(words[position - distance + _GRAM : position + _GRAM])
             return short(f"comes round {(run + _GRAM) // distance + 1} times: {block}")
     return None
@@ -82,12 +87,11 @@ def _is_loop(block: list[str], run: int) -> bool:
     return run >= 100 or any(len(word) > 2 and word.isalpha() for word in block)
 
 
-def _repeated_share(words: list[str], limit: float) -> str | None:
-    total = len(words) - 7
+def _repeated_share(grams: list[int], limit: float) -> str | None:
+    total = len(grams) - _GRAM
     if total < 60:
         return None
     # Two runs of four that lie next to each other are hashed as one of eight.
-    grams = [hash(gram) for gram in zip(words, words[1:], words[2:], words[3:])]
     distinct = len(set(zip(grams, grams[_GRAM:])))
     share = 1 - distinct / total
     return f"{share:.0%} of its runs of eight words stood there before" if share > limit else None

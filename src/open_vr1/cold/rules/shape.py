@@ -3,7 +3,8 @@
 import re
 
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read, short, word_set
+from open_vr1.cold.rules.base import Check, read, short, word_set
+from open_vr1.cold.rules.conclusions import mentions
 from open_vr1.rewards.answers import read_answer
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE, text_key
 from open_vr1.rewards.letters import TWO, choice_texts, read_letter
@@ -21,10 +22,12 @@ _GOES_ON = word_set(
     "each every very more less i'll we'll i'm we're gives get where how what why until unless although though"
 )
 _CONCLUDES = re.compile(
-    r"\b(?:answer|option|choice|result|final|so|thus|therefore|hence|conclusion)\b.*?"
-    r"(?:\b(?:is|are|be|equals|to|option|choice|answer|with|has|have)|[:=])\s*(?:\S+\s+){0,4}\S+$",
+    r"\b(?:answer|option|choice|result)\b[^:=]{0,60}(?:\b(?:is|are|be|equals|to|option|choice|answer|with)\b|[:=])\s*"
+    r"(?:\S+\s+){0,4}\S+$",
     re.IGNORECASE,
 )
+_BOUNDARY = re.compile(r"[.!?][\"')*]*\s+")
+_NUMBERED = re.compile(r"\s*\d{1,3}[.)]\s")
 _TAG = re.compile(
     r"</?\s*(?:think|thinking|answer|reasoning|tool|tool_call|tool_calls|tool_response|function_call|function|im_start"
     r"|im_end|image|img|video|audio|system|assistant|user|summary|caption|conclusion)(?:\s[^<>\n]{0,80})?/?>"
@@ -32,7 +35,8 @@ _TAG = re.compile(
     r"|\[TOOL_CALLS\]|(?m:^\s{0,4}(?:Human|Assistant|ASSISTANT|USER)\s?:)|(?m:^#{2,3} (?:Instruction|Response|Assistant)\s?:)",
     re.IGNORECASE,
 )
-_FINAL = any_of(r"\bfinal answer\*{0,2} ?(?::|is:?)\*{0,2}[ ]?([^\n]{1,120})")
+_TAG_SIGNS = ("<", "[INST", "[/INST", "[TOOL", "Human", "Assistant", "ASSISTANT", "USER", "##")
+_FINAL = re.compile(r"\bfinal\s{1,3}answer\*{0,2}\s{0,3}(?::|is:?)\*{0,2}\s?([^\n]{1,120})")
 
 
 def truncated() -> Check:
@@ -42,12 +46,12 @@ def truncated() -> Check:
         if candidate.finish_reason == "length":
             return "finish_reason is 'length'"
         thinking = candidate.thinking.rstrip()
-        return f"ends in mid sentence: …{thinking[-80:]}" if thinking and _stops(thinking, candidate.stated) else None
+        return f"ends in mid sentence: …{thinking[-80:]}" if thinking and _stops(thinking, candidate) else None
 
     return check
 
 
-def _stops(thinking: str, stated: str) -> bool:
+def _stops(thinking: str, candidate: Candidate) -> bool:
     tail = thinking[-400:]
     if any(tail.rfind(opening) > tail.rfind(closing) for opening, closing in ((r"\[", r"\]"), (r"\(", r"\)"))):
         return True
@@ -60,16 +64,21 @@ def _stops(thinking: str, stated: str) -> bool:
         return len(bare) == len(tail) or bare[-1] in ",;([{=+^"
     if len(bare) < len(tail) or not bare[-1].isalnum():
         return False  # A formula, a quotation, a table row, an emphasised line, 50%, 30°.
-    words = bare.rsplit("\n", 1)[-1].split()
-    if words[-1].lower().lstrip("(\"'*") in _GOES_ON and words[-1] not in ("A", "I"):
+    line = bare.rsplit("\n", 1)[-1]
+    sentence = _BOUNDARY.split(line)[-1]
+    words = sentence.split()
+    first, last = (word.lower().strip("(\"'*,") for word in (words[0], words[-1]))
+    if words[0][0] in "-*#•✓✔✅" or _NUMBERED.match(line) or ":" in sentence:
+        return last in _GOES_ON and words[-1] not in ("A", "I")
+    # A sentence can do without its full stop where it gives the answer, and a line where it is a heading.
+    key = text_key(candidate.stated)
+    if key and bare.lower().endswith(key) or _CONCLUDES.search(sentence):
+        return last in _GOES_ON and words[-1] not in ("A", "I")
+    if last in _GOES_ON or first in _GOES_ON and len(words) <= 4:
         return True
-    if len(words) <= 4 or words[0][0] in "-*#|•✓✔✅" or re.fullmatch(r"\d{1,3}[.)]", words[0]):
+    if sentence == line and len(words) <= 4:
         return False
-    key = text_key(stated)
-    if key and bare.lower().endswith(key):
-        return False
-    sentence = re.split(r"[.!?]\s+", " ".join(words))[-1]
-    return not (_CONCLUDES.search(sentence[-200:]) or len(sentence.split()) <= 2)
+    return not mentions(sentence, candidate.stated, candidate.choices)
 
 
 def format() -> Check:
@@ -81,7 +90,7 @@ def format() -> Check:
         if not candidate.stated.strip():
             return "no answer is stated"
         for name, text in (("thinking", candidate.thinking), ("answer", candidate.stated)):
-            if match := _TAG.search(text):
+            if any(sign in text for sign in _TAG_SIGNS) and (match := _TAG.search(text)):
                 return short(f"the {name} contains {match.group().strip()!r}")
         return _several(candidate)
 

@@ -1,5 +1,7 @@
 """The rule `refusal`: a reasoner that declines, or that says it has no picture to look at."""
 
+import re
+
 from open_vr1.cold.rows import Candidate
 from open_vr1.cold.rules.base import Check, Reading, any_of, read
 
@@ -14,7 +16,7 @@ _ADVERB = r"(?:(?:actually|directly|really|physically|personally|currently) ){0,
 _PROVIDED = r"(?:provided|attached|given|included|available|uploaded|supplied|accessible|here|present|visible|shown)"
 # An image that a mirror forms is a matter of physics.
 _NOT_OPTICS = r"(?! (?:of|formed|produced|behind|reflected|on|from|past|beyond|clearly|well|exactly|in full))"
-_ENDS = r"(?=\s*(?:[.,;:!?)—–]|$|so |but |and |here|with |in (?:the|this) (?:question|problem|prompt|query|message)|to (?:me|us|look)|i ))"
+_ENDS = r"(?=\s*(?:[.,;:!?)—–]|$|so |but |and |here|(?:in|with) (?:the|this) (?:question|problem|prompt|query|message)|to (?:me|us|look)|i ))"
 
 # That there is no picture. Also what the rule `leakage` looks for.
 UNSEEN = any_of(
@@ -22,16 +24,20 @@ UNSEEN = any_of(
     rf"{_CANNOT} {_ADVERB}{_SEE} {_WHICH}{_PICTURE}\b{_NOT_OPTICS}",
     rf"\b(?:i|we) (?:don't|do not|didn't|did not) (?:actually |really )?(?:have (?:access to |sight of )?|see ){_WHICH}{_PICTURE}\b{_ENDS}",
     rf"\bno (?:actual |visual |such )?{_PICTURE}(?: (?:is|was|were|are|has been|have been))?(?: actually)? {_PROVIDED}\b{_ENDS}",
-    rf"\b(?:there is|there's|there are|there was|i have|we have|i see|with) no (?:actual |visual |accompanying |attached )?{_PICTURE}{_ENDS}",
+    rf"\b(?:(?:there is|there's|there was|i have|we have|i see|with) no|there (?:isn't|is not|wasn't) (?:an|any|a)) (?:actual |visual |accompanying |attached )?{_PICTURE}(?: {_PROVIDED}| to look at)?{_ENDS}",
     rf"\b{_PICTURE} (?:itself )?(?:is|was|are|were|has|have)(?:n't| not)(?: been)?(?: actually)? {_PROVIDED}\b{_ENDS}",
     rf"\bwithout (?:actually |directly )?(?:seeing|viewing|looking at|access to|having access to|having|being able to see) {_WHICH}{_PICTURE}\b{_NOT_OPTICS}",
     rf"\b(?:original|actual|underlying|raw|real) (?:data|{_PICTURE}|values) (?:is|was|are|were)(?:n't| not)(?: been)? {_PROVIDED}\b",
+    rf"\b(?:need|have|would like|want) to (?:actually )?see {_WHICH}{_PICTURE}\b(?= (?:to|in order|before|first)\b)",
+    rf"\b(?:user|you|they|question|problem|prompt) (?:didn't|did not|doesn't|does not|hasn't|has not|haven't|have not) (?:actually )?"
+    rf"(?:provided?|included?|attach(?:ed)?|upload(?:ed)?|shared?|suppl(?:y|ied)) {_WHICH}{_PICTURE}\b{_ENDS}",
+    rf"\bwithout (?:the|an|any) (?:actual |original )?(?:image|picture|figure|diagram){_ENDS}",
     rf"\b(?:missing|absent) (?:the )?{_PICTURE}{_ENDS}|\b{_PICTURE} (?:is|seems to be|appears to be) (?:missing|absent){_ENDS}",
 )
 _REFUSES = any_of(
     r"\bas an? (?:ai|artificial intelligence|(?:large )?language model|text[- ](?:based|only)|llm|virtual assistant|chatbot)\b",
     r"\b(?:i am|i'm) (?:just |only )?an? (?:ai|artificial intelligence|(?:large )?language model|text[- ](?:based|only)|llm)\b",
-    r"\b(?:i'm|i am) (?:so |very |really )?sorry,? (?:but |i |that |for |as )",
+    r"\b(?:i'm|i am) (?:so |very |really )?sorry,? (?:but (?!i )|(?:but )?i (?:can't|cannot|can not|am|don't|do not|won't)|there |for )",
     r"\bsorry,? (?:but )?(?:i|we) (?:can't|cannot|can not|am unable|'m unable|won't)",
     r"\b(?:i|we) (?:must |sincerely )?apologi[sz]e\b",
     r"\bi (?:cannot|can't|can not|won't|will not|am unable to|'m unable to|am not able to)[ ](?:assist|help|comply|fulfill?"
@@ -48,19 +54,30 @@ _GIVES_UP = any_of(
     r"\b(?:impossible|not possible) (?:for me )?to (?:answer|solve)\b",
     r"\b(?:question|problem) (?:cannot|can't) be (?:answered|solved)\b",
 )
-_WORDS = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
-_WORDS += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
-_NEGATIONS = ("n't", "not", "no ", "unable", "without", "missing", "absent", "lack")
+_GOES_ON = re.compile(r"\b(?:but|wait|however|let me|unless|until|directly|yet)\b")
+_PICTURES = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
+_PICTURES += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
+_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "absent", "lack")
+_SIGNS = (
+    "sorry",
+    "apolog",
+    "as an ",
+    "as a ",
+    "i'm ",
+    "i am ",
+    "i cannot",
+    "i can't",
+    "i can not",
+    "i won't",
+    "i will not",
+)
+_SIGNS += ("please", "i don't have", "against my")
 _TAIL = 300
 
 
 def unseen(reading: Reading) -> str | None:
     """Where a text says that its writer sees no picture."""
-    lower = reading.lower
-    if not any(word in lower for word in _WORDS) or not any(word in lower for word in _NEGATIONS):
-        return None
-    match = UNSEEN.search(reading.unquoted)
-    return reading.quote(*match.span()) if match else None
+    return reading.search(UNSEEN, _PICTURES, _NEGATIONS)
 
 
 def refusal() -> Check:
@@ -76,10 +93,8 @@ def refusal() -> Check:
 
 
 def _refuses(reading: Reading) -> str | None:
-    if found := unseen(reading):
+    if found := unseen(reading) or reading.search(_REFUSES, _SIGNS):
         return found
-    if match := _REFUSES.search(reading.unquoted):
-        return reading.quote(*match.span())
     # In the middle of a chain "I cannot solve this directly" is a step on the way.
-    match = _GIVES_UP.search(reading.unquoted, max(len(reading.unquoted) - _TAIL, 0))
-    return reading.quote(*match.span()) if match else None
+    match = _GIVES_UP.search(reading.lower, max(len(reading.lower) - _TAIL, 0))
+    return reading.quote(*match.span()) if match and not _GOES_ON.search(reading.lower, match.end()) else None

@@ -4,8 +4,8 @@ import re
 
 from open_vr1.cold.rewording import TEXT_PHRASES
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, Reading, any_of, read
-from open_vr1.cold.rules.refusal import _PICTURE, unseen
+from open_vr1.cold.rules.base import Check, any_of, read
+from open_vr1.cold.rules.refusals import _PICTURE, unseen
 
 _PHRASES = [re.compile(pattern) for pattern in TEXT_PHRASES]
 _TEXT = any_of(
@@ -13,11 +13,11 @@ _TEXT = any_of(
     r"\b(?:problem|question|user|prompt|puzzle|task)(?:'s)? caption\b",
     r"\buser(?:'s)? (?:image |picture )?description\b",
     rf"\bdescriptions? of (?:the|this|that|an?|your) {_PICTURE}\b",
-    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) )*"
+    rf"\b(?:an?|any|only|just|textual|written|verbal|{_PICTURE}) (?:(?:textual|written|verbal|text|text-based|detailed|short|brief) ){{0,4}}"
     r"descriptions?\b(?= (?:provided|given|instead|here|rather|alone|only)|[ ]?[.,;] (?:so|but|and|i|not) )",
     r"\b(?:textual|text-based|written|verbal) (?:description|depiction|representation|information|input|data|context)s?\b",
-    r"\b(?:description|caption) (?:that )?(?:(?:i|we) (?:was|were|have|'ve|got|am|are)\b|i've|we've|was given|is given to (?:me|us)|says\b)",
-    r"\b(?:given|provided|shown|told|have) (?:only |just |me |us |with )*(?:a|the) (?:\w+ )?(?:description|caption)\b(?! (?:of (?!the (?:image|picture))|that (?:best|matches)))",
+    r"\b(?:description|caption) (?:that )?(?:(?:i|we) (?:was|were|have|'ve|got|am|are)\b|i've|we've|was given|is given to (?:me|us))",
+    r"\b(?:given|provided|shown|told|have) (?:only |just |me |us |with ){0,3}(?:a|the) (?:\w+ )?(?:description|caption)\b(?! (?:of (?!the (?:image|picture))|that (?:best|matches)))",
     r"\bbased (?:only |solely |purely )?on (?:the |a )?(?:provided |given )?(?:textual |written |verbal )?(?:text provided|descriptions?\b(?! of| in))",
     r"\b(?:the|this) text (?:provided|supplied|that was (?:provided|given)|i was given|describes|description)\b",
     r"\bfrom (?:just )?(?:the )?text alone\b|\b(?:only|just) (?:have |has |given )?(?:the )?text to (?:go on|work with|rely on)\b",
@@ -26,6 +26,7 @@ _TEXT = any_of(
     r"\b(?:the|a) user (?:has |had )?(?:provided|given|gave|supplied|shared)(?: me| us)?(?: with)? (?:a|an|the|this|some) (?:\w+ ){0,2}(?:description|caption|text)\b",
     rf"\b(?:{_PICTURE}|it|scene|setup) (?:was|is|has been|as) described (?:to (?:me|us)|in (?:words|text|the text|writing|the prompt)|by the user|verbally|textually)\b",
     r"\b(?:as|was|were|is|are|been) (?:described|stated|mentioned|told|given)(?: to (?:me|us))? (?:in|by) the (?:text\b(?! (?:in|on|of|at))|prompt's|caption|description)",
+    r"\bdescribed to (?:me|us)\b|\b(?:only|just) (?:been )?given (?:a |the |some )?(?:text|words)\b",
     rf"\b(?:convert|translat|turn)(?:ed|ing)? (?:the |this )?{_PICTURE} (?:in)?to (?:text|words)\b|\balt[- ]text\b|\bimage captioning\b",
 )
 _NOUN = r"(?:answer|solution|label|response|option|result)"
@@ -47,20 +48,53 @@ _ANSWER = any_of(
     r"\banswer (?:is|was|has been) (?:already )?(?:given|provided|supplied|stated|listed|specified) (?:as|to be)[ ](?!an? |the |one |in )",
     r"\banswer (?:is|was|has been|were) (?:already )?(?:given|provided|supplied|told|revealed)(?: to (?:me|us)| by the (?:user|prompt)"
     r"| in the (?:prompt|user|input|instructions?|description|hint|metadata|data))",
-    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation|system)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly )*"
+    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation)(?:'s)?[ ](?:has |had |also |already |clearly |explicitly ){{0,3}}"
     rf"(?:says?|said|states?|stated|mentions?|mentioned|tells?|told|claims?|claimed|indicates?|indicated|notes?|noted|gives?|gave"
     rf"|given|provides?|provided|confirms?|confirmed|specif(?:y|ies|ied)|insists?|expects?|lists?|shows?)"
     rf"(?: me| us)?(?: that)? (?:the |an? |their |its )?(?:correct |right |final |true |expected |actual )?answer\b(?! (?:choices?|options?|format|in\b|with\b|as (?:an?|the)\b)){_NOT_FORMAT}",
     rf"\b(?:i|we)(?: (?:was|were|am|are|have been)|'m|'ve been|'re) (?:already )?(?:told|given|informed|provided with)[ ](?:that )?(?:the )?(?:correct |right |final |true )?answer\b(?! (?:choices?|options?)){_NOT_FORMAT}",
     r"\b(?:i|we) (?:already )?know (?:that )?the (?:correct|right|true) answer (?:is|should|must)\b"
     r"|\b(?:i|we) already know (?:that )?the (?:final )?answer (?:is|should|must)\b",
-    r"\banswer key\b|\b(?:answer|solution) (?:provided|supplied|given) (?:by|in) the (?:user|prompt|dataset|input)\b",
+    r"\banswer key\b(?! (?:insight|idea|step|point|fact|part|feature))|\b(?:answer|solution) (?:provided|supplied|given) (?:by|in) the (?:user|prompt|dataset|input)\b",
     r"\breverse[- ]engineer(?:ing)?\b[^.\n]{0,40}\banswer\b|\bback(?:ward|wards)? from the (?:given|provided|correct|known|gold|final) answer\b",
     r"\b(?:since|because|given that|knowing that) the (?:correct|right|true) answer is (?:supposed|known|given|said|stated|already)\b",
     r"\bthe (?:correct|right|final|expected)? ?answer is supposed to be\b",
+    r"\b(?:problem|question|they) (?:already )?(?:provides?|gives?|gave|provided) (?:us |me )?the (?:correct |right |final |true )?answer (?:as|is|to be)\b(?! (?:an?|the) )",
+    r"\b(?:it (?:was|is|has been)|it's) (?:stated|said|told|given) that the (?:correct |right |final )?answer (?:is|was)\b",
+    r"\banswer is already (?:given|known|provided|stated|there)\b|\bthe solution (?:says|states|claims)\b",
 )
 _TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
 _ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
+_SHOWN_WORDS = (
+    *(
+        "given",
+        "provided",
+        "supplied",
+        "reference",
+        "ground",
+        "gold",
+        "official",
+        "annotat",
+        "label",
+        "user",
+        "prompt",
+    ),
+    *(
+        "instruct",
+        "hint",
+        "descri",
+        "dataset",
+        "system",
+        "told",
+        "inform",
+        "know",
+        "key",
+        "reverse",
+        "backward",
+        "stated",
+    ),
+    *("revealed", "listed", "specified", "supposed"),
+)
 
 
 def leakage() -> Check:
@@ -68,23 +102,11 @@ def leakage() -> Check:
 
     def check(candidate: Candidate) -> str | None:
         reading = read(candidate.thinking)
-        return _text_leaks(reading) or _answer_leaks(reading) or unseen(reading)
+        return (
+            next((found for pattern in _PHRASES if (found := reading.search(pattern, _TEXT_WORDS))), None)
+            or reading.search(_TEXT, _TEXT_WORDS)
+            or reading.search(_ANSWER, _SHOWN_WORDS, _ANSWER_WORDS)
+            or unseen(reading)
+        )
 
     return check
-
-
-def _text_leaks(reading: Reading) -> str | None:
-    lower = reading.lower
-    if not any(word in lower for word in _TEXT_WORDS):
-        return None
-    for pattern in (*_PHRASES, _TEXT):
-        if match := pattern.search(reading.unquoted):
-            return reading.quote(*match.span())
-    return None
-
-
-def _answer_leaks(reading: Reading) -> str | None:
-    if not any(word in reading.lower for word in _ANSWER_WORDS):
-        return None
-    match = _ANSWER.search(reading.unquoted)
-    return reading.quote(*match.span()) if match else None

@@ -17,9 +17,7 @@ from open_vr1.rewards.quantities import read_quantity, tidy
 from open_vr1.rewards.verify import compare_answer
 
 _TAIL = 700
-_LETTER = (
-    r"[(\[*\"'$ ]{0,3}(?:\\(?:text|mathrm|textbf)\{)?\(?(?P<%s>[A-Z])\b(?!['’](?!\s)|[ -]?[a-z0-9(=+^])[)\]*\"'$}.:]*"
-)
+_LETTER = r"[(\[*\"'$ ]{0,3}(?:\\(?:text|mathrm|textbf)\{)?\(?(?P<%s>[A-Z])\b(?!['’](?!\s))[)\]*\"'$}.:]*"
 _CONCLUSION = re.compile(
     r"\b(?P<cue>(?:answer|(?:correct|right|best|final)\s+(?:option|choice|one|result|value))s?"
     r"(?:\s+(?:here|then|to\s+(?:the|this)\s+(?:question|problem)|for\s+\w+(?:\s+\w+)?))?)\b\**\s*"
@@ -34,7 +32,9 @@ _CONCLUSION = re.compile(
     + _LETTER
     % "alone"
     + r"\s*(?:\([^()\n]{1,60}\)\s*)?(?:is|must be|should be)\s+(?:the\s+)?(?:correct|right|best)\b"
-    r"|\b(?:go|going|went|stick|sticking)\s+with\s+(?:(?:option|choice|answer)\s+)?" + _LETTER % "chosen",
+    r"|\b(?:go|going|went|stick|sticking)\s+with\s+(?:(?:option|choice|answer)\s+)?"
+    + _LETTER % "chosen"
+    + r"(?![ -]?[a-z0-9=+^])",
     re.IGNORECASE,
 )
 _NOT_MEANT = re.compile(
@@ -61,8 +61,10 @@ _STEP = re.compile(
     re.IGNORECASE,
 )
 _AGAINST = any_of(
-    r"\b(?:not|isn't|aren't|wasn't|doesn't|don't|didn't|can't|cannot|no|wrong|incorrect|false|too|eliminat\w*|rul(?:e|es|ed|ing) out|exclud\w*|unlike|instead of|rather than|other options|whereas|others?|only if|however)\b"
+    r"\b(?:not|isn't|aren't|wasn't|doesn't|don't|didn't|can't|cannot|wrong|incorrect|false|too|eliminat\w*|rul(?:e|es|ed|ing) out|exclud\w*|unlike|instead of|rather than)\b"
 )
+_SIGNS = re.compile(r"\^?\s?\\circ|°|\\?%|\bdegrees?\b|\$|\\\(|\\\)", re.IGNORECASE)
+_COPULA = re.compile(r"\b(?:is|are|was|be|equals|equal to|becomes|get|gives)\b|[=≈]")
 _NUMERALS = dict(
     zip(
         ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"],
@@ -84,7 +86,7 @@ def contradiction() -> Check:
         start, end, value, letter = concluded
         if _agrees(value, letter, stated, candidate.choices) is not False:
             return None
-        if _mentions(thinking[end:], stated, candidate.choices):
+        if mentions(thinking[end:], stated, candidate.choices):
             return None
         return short(f"concludes {read(thinking).quote(start, end, 0)!r} but states {short(stated, 60)!r}")
 
@@ -185,11 +187,11 @@ def _agrees_on_text(value: str, stated: str) -> bool | None:
 
 def _number(text: str) -> float | None:
     """The one plain number in a short text, words of measure aside."""
-    text = text.strip().rstrip(".")
+    text = _without_signs(text).strip().rstrip(".")
     if text.lower() in _NUMERALS:
         return float(_NUMERALS[text.lower()])
     found = _NUMBER.findall(text)
-    if len(found) != 1 or re.search(r"[√π\\/^*+<>=]|\d\s*[-:]\s*\d", text.replace(r"^\circ", "").replace("\\%", "%")):
+    if len(found) != 1 or re.search(r"[√π\\/^*+<>=]|\d\s*[-:]\s*\d", text):
         return None
     if not read_quantity(text) and not text.startswith(found[0]):
         return None
@@ -212,10 +214,15 @@ def _close(one: float, other: float) -> bool:
 
 def _plain(text: str) -> str:
     """Words alone, to look for one text in another."""
-    return " ".join(re.findall(r"[^\W_]+(?:\.\d+)?", text_key(text)))
+    return " ".join(re.findall(r"[^\W_]+(?:\.\d+)?", text_key(_without_signs(text))))
 
 
-def _mentions(text: str, stated: str, choices: Sequence[str]) -> bool:
+def _without_signs(text: str) -> str:
+    """A text without the signs of degrees and percent, and without those of a formula around it."""
+    return _SIGNS.sub("", text)
+
+
+def mentions(text: str, stated: str, choices: Sequence[str]) -> bool:
     """Whether a text speaks of the stated answer otherwise than to reject it."""
     text = text[-4000:]
     sentences = [part for part in re.split(r"(?<=[.!?])\s+|\n", text) if part and not _AGAINST.search(part.lower())]
@@ -230,7 +237,7 @@ def _mentions(text: str, stated: str, choices: Sequence[str]) -> bool:
     if any((name := _plain(each)) and f" {name} " in plain for each in names):
         return True
     wanted = _number(tidy(names[0]))
-    return wanted is not None and any(_close(number, wanted) for number in _numbers(rest))
+    return wanted is not None and any(abs(number - wanted) <= 0.01 * abs(wanted) for number in _numbers(rest))
 
 
 def _numbers(text: str) -> list[float]:
@@ -241,38 +248,23 @@ def _numbers(text: str) -> list[float]:
 
 
 def _last_step(candidate: Candidate) -> str | None:
-    """Without "the answer is": a last "So …" that gives one other value, while the stated one is nowhere in the end."""
-    thinking = candidate.thinking
-    tail = thinking[-_TAIL:]
+    """Without "the answer is": a last "So … is …" that gives another value, while the stated one is nowhere near."""
+    tail = candidate.thinking[-_TAIL:]
     last = None
     for match in _STEP.finditer(tail):
         last = match
-    if last is None or len(tail) - last.end() > 150 or re.search(r"\?\s*$", last["rest"]):
+    if last is None or tail[last.end() :].strip():
         return None
-    if _mentions(tail, candidate.stated, candidate.choices):
+    parts = _COPULA.split(last["rest"])
+    if len(parts) < 2 or len(parts[-1].split()) > 6 or parts[-1].rstrip().endswith("?") or _HEDGED.match(parts[-1]):
         return None
-    stated, rest = tidy(candidate.stated), last["rest"]
-    other = None
-    if candidate.choices:
-        texts = choice_texts(tuple(map(str, candidate.choices)))
-        plain = f" {_plain(rest)} "
-        named = [text for text in texts if (key := _plain(text)) and f" {key} " in plain]
-        other = (
-            named[0]
-            if len(named) == 1 and gold_letter(stated, tuple(map(str, candidate.choices))) is not None
-            else None
-        )
-    elif _number(stated) is not None:
-        concluded = re.search(
-            r"(?:\b(?:is|are|equals|be|of|to|get|have)|[=≈])\s*(?:\\?\$|about |approximately )?([-−]?\d[\d,]*(?:\.\d+)?)(?!\w*[\^/√π\\])[^\d=]{0,40}$",
-            rest,
-        )
-        other = concluded[1] if concluded and not _close_text(concluded[1], stated) else None
-    if other is None:
+    value = parts[-1][_FLUFF.match(parts[-1]).end() :].strip(" .*!")
+    # Choices are often listed on the way to the last step, so that only the step itself counts.
+    around = last["rest"] if candidate.choices else tail
+    if mentions(around, candidate.stated, candidate.choices):
+        return None
+    if not candidate.choices and _number(tidy(candidate.stated)) is None:
+        return None
+    if _agrees(value, False, candidate.stated, candidate.choices) is not False:
         return None
     return short(f"concludes {short(last.group().strip(), 90)!r} but states {short(candidate.stated, 60)!r}")
-
-
-def _close_text(said: str, stated: str) -> bool:
-    one, other = _number(tidy(said)), _number(stated)
-    return one is None or other is None or _close(one, other)

@@ -13,6 +13,8 @@ _FOREIGN = re.compile(
     r"[^\W\d_\u0000-\u02ff\u1d00-\u1eff\u2070-\u218f\u2c60-\u2c7f\ua720-\ua7ff\ufb00-\ufb06\uff21-\uff5a\U0001d400-\U0001d7ff]+"
 )
 _GREEK = re.compile(r"[\u0370-\u03ff]{1,2}")
+_FEW_LETTERS = 4  # One word of a sign may be read out.
+_FEW_LETTERS = 4  # One word of a sign may be read out.
 _SYLLABLES = 3  # A letter of a syllabic or ideographic script says as much as about three Latin ones.
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
@@ -52,9 +54,10 @@ def language(max_other_script: float = 0.02, min_stop_words: float = 0.1, min_wo
         text = candidate.thinking
         if not text.isascii() and (found := _other_script(candidate, max_other_script)):
             return found
-        lower = read(text).lower
-        prose = _FORMULA.sub(" ", lower) if "$" in lower or "\\" in lower else lower
-        words = [word for word in _WORD.findall(prose) if len(word) > 1 or word == "i"]
+        reading = read(text)
+        formulas = "$" in text or "\\" in text
+        every = _WORD.findall(_FORMULA.sub(" ", reading.lower)) if formulas else reading.words
+        words = [word for word in every if len(word) > 1 and not word[0].isdigit() or word == "i"]
         if len(words) < min_words:
             return None
         share = sum(map(_ENGLISH.__contains__, words)) / len(words)
@@ -70,7 +73,7 @@ def _other_script(candidate: Candidate, limit: float) -> str | None:
     known = set(candidate.description + candidate.question + candidate.answer + "".join(candidate.choices))
     runs = [run for run in _FOREIGN.findall(text) if not _GREEK.fullmatch(run)]
     fresh = [letter for run in runs for letter in run if letter not in known]
-    if not fresh:
+    if len(fresh) < _FEW_LETTERS:
         return None
     foreign = sum(_SYLLABLES if letter >= "\u1100" else 1 for letter in fresh)
     latin = sum(map(str.isalpha, text)) - sum(map(len, runs))
