@@ -386,6 +386,9 @@ def test_evidence_is_found_as_rules_write_it():
         "Wait: let me check",
     ]
     assert [text[a:b] for a, b in evidence_in(text, "concludes '…answer is 7…' but states '8'")] == ["answer is 7"]
+    mixed = "Also: 首先我需要仔细看清楚问题在问什么 seven 所以"
+    found = evidence_in(mixed, "85% of its letters are of another script: 首先我需要仔细看清楚问题在问什么所以")
+    assert [mixed[a:b] for a, b in found] == ["首先我需要仔细看清楚问题在问什么"]
     assert evidence_in("What is the length? 7", "finish_reason is 'length'") == []
     assert evidence_in("", "") == evidence_in("7", "7") == []
 

@@ -1,6 +1,7 @@
 """Text to read: what is to be seen in it highlighted, and of long text the part that matters."""
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,8 @@ from open_vr1.cold.report.counts import MARKER
 
 # Letters and digits that a piece of evidence has in common with the text: fewer are found by chance.
 FEWEST = 5
+# And this many say that it is the beginning of a longer one.
+ENOUGH = 12
 _QUOTED = re.compile(r"'([^']*…[^']*)'")
 
 
@@ -40,7 +43,13 @@ def evidence_in(text: str, evidence: str) -> list[Span]:
         if len(needle) >= FEWEST and needle in squeezed:
             found = re.finditer(re.escape(needle), squeezed)
             return _joined((places[match.start()], places[match.end() - 1] + 1) for match in found)
-    return []
+    # A rule may have put together what stands apart, such as the letters of one script: then its beginning is shown.
+    needle, _ = _squeeze(evidence.partition(": ")[2])
+    length = bisect_left(range(len(needle) + 1), True, key=lambda size: needle[:size] not in squeezed) - 1
+    if length < ENOUGH:
+        return []
+    start = squeezed.index(needle[:length])
+    return [(places[start], places[start + length - 1] + 1)]
 
 
 def _squeeze(text: str) -> tuple[str, list[int]]:
