@@ -105,10 +105,10 @@ class Example:
             "steps": {"gather": gather, "decontaminate": {"off": True}, "filter": filtered, "select": selected},
             "passes": {"reason": {"answered": rows + 6, "failed": 0}},
             "rules": [
-                {"name": "wrong_answer", "definition": "The answer is wrong."},
-                {"name": "self_doubt", "definition": "It ends in doubt."},
+                {"name": "wrong_answer", "definition": "The answer is wrong.", "options": {"tolerance": 0.01}},
+                {"name": "self_doubt", "definition": "It ends in doubt.", "options": {}},
             ],
-            "rule_options": {"wrong_answer": {"tolerance": 0.01}}, "decontaminate": None, "target_rows": None,
+            "decontaminate": None, "target_rows": None,
             "provenance": {"vision": "toy-vision", "reasoner": "toy-reasoner", "reasoner_saw_answer": False},
             "licenses": [{"source": source, "license": "cc-by-4.0", "rows": n} for source, n in by_source.items()],
             "sizes": {"default": {"rows": rows, "bytes": 12_345, "files": 2}},

@@ -1,6 +1,8 @@
 """What a run has counted, gathered for the card and the report: rows in and out of every step, by source, by licence."""
 
 from collections import Counter
+from collections.abc import Mapping
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +33,10 @@ def gather_facts(run: "ColdRun") -> dict[str, Any]:
         "steps": steps,
         "passes": passes,
         "funnel": funnel(steps),
-        "rules": [{"name": name, "definition": RULES[name].definition} for name, _ in run.rules],
-        "rule_options": run.args.rule_options,
+        "rules": [
+            {"name": name, "definition": RULES[name].definition, "options": _options(name, run.args.rule_options)}
+            for name, _ in run.rules
+        ],
         "decontaminate": run.args.decontaminate,
         "provenance": run.provenance,
         "samples": run.args.samples,
@@ -41,6 +45,12 @@ def gather_facts(run: "ColdRun") -> dict[str, Any]:
         "licenses": _licenses(run.folder),
         "sizes": _sizes(steps["shards"]["files"]),
     }
+
+
+def _options(rule: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """A rule's options as they were: the recipe's over the rule's own."""
+    own = {name: parameter.default for name, parameter in signature(RULES[rule].make).parameters.items()}
+    return {**own, **given.get(rule, {})}
 
 
 def sum_counts(counts: Any) -> dict[str, int]:

@@ -18,6 +18,7 @@ import pyarrow.parquet as pq
 from open_vr1.cold.chains import split_reply
 from open_vr1.cold.rewording import reword
 from open_vr1.cold.rows import Candidate
+from open_vr1.cold.rules import RULES
 from open_vr1.cold.steps import replacing
 
 WRONG_ANSWER = "wrong_answer"
@@ -45,10 +46,12 @@ REJECTS = pa.schema(
         "rule": pa.string(),
         "evidence": pa.string(),
         "question": pa.string(),
+        "choices": pa.list_(pa.string()),
         "answer": pa.string(),
         "thinking": pa.string(),
         "stated": pa.string(),
         "description": pa.string(),
+        "words": pa.int32(),
     }
 )
 BATCH = 500
@@ -141,8 +144,9 @@ class _Counts:
             self.rows += 1
         self.rejected[rule] += 1
         self.rejected_by_source[row["source"], rule] += 1
-        said = {"thinking": "", "stated": "", "description": ""}
-        return {**said, **row, "step": "filter", "rule": rule, "evidence": evidence}
+        made = {"thinking": "", "stated": "", "description": "", **row}
+        words = len(made["thinking"].split())
+        return {**made, "step": "filter", "rule": rule, "evidence": evidence, "words": words}
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -178,7 +182,7 @@ def _judge_row(
     row: dict[str, Any], outcome: dict[str, Any] | None, rules: Rules, counts: _Counts
 ) -> tuple[bool, dict[str, Any]]:
     head = {"index": row["index"], "id": row["id"], "source": row["source"]}
-    text = {"question": row["question"], "answer": row["answer"]}
+    text = {name: row[name] for name in ("question", "choices", "answer")}
     samples = (outcome or {}).get("samples")
     if samples is None:
         reason = (outcome or {}).get("failed", "it was not asked about")
@@ -233,8 +237,8 @@ def _passes(chain: Judged, rules: Rules) -> bool:
 
 
 def _answer_is_right(chain: Judged, rules: Rules) -> bool:
-    """Whether the answer matches, also where the chain was stopped before that was asked."""
-    if chain.passed or chain.rule == WRONG_ANSWER:
-        return chain.passed
-    check = dict(rules).get(WRONG_ANSWER)
-    return check is not None and check(chain.candidate) is None
+    """Whether the answer matches, also where the chain was stopped before that was asked, or it never is."""
+    names = [name for name, _ in rules]
+    if WRONG_ANSWER in names and (chain.passed or names.index(chain.rule) > names.index(WRONG_ANSWER)):
+        return True
+    return chain.rule != WRONG_ANSWER and RULES[WRONG_ANSWER].make()(chain.candidate) is None

@@ -116,7 +116,7 @@ def _summary(facts: dict[str, Any]) -> dict[str, Any]:
 def _funnel(facts: dict[str, Any]) -> list[dict[str, Any]]:
     """The funnel's stages with what each rule means."""
     definitions = DEFINITIONS | {rule["name"]: rule["definition"] for rule in facts["rules"]}
-    options = facts["rule_options"] or {}
+    options = {rule["name"]: rule["options"] for rule in facts["rules"]}
     return [
         stage
         | {
