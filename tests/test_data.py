@@ -404,3 +404,38 @@ def test_a_picture_of_a_shape_that_the_model_refuses_is_a_bad_row(tiny):
     path = write_jsonl([row(0), row(1, images=["thin.png"])])
     assert "900 x 3 pixels" in message_of(grpo(path), processor=load_processor(tiny))
     assert len(load_rows(grpo(path, max_bad_rows=0.5), processor=load_processor(tiny))) == 1
+
+
+def test_prompts_and_completions_may_be_chats():
+    """As any TRL user has them, and as our cold data has them: words or parts, a mark for each picture."""
+    parts = [{"type": "image"}, {"type": "text", "text": "How many?"}]
+    rows = [
+        row(0, prompt=[{"role": "user", "content": parts}], completion=[{"role": "assistant", "content": "Three."}]),
+        row(1, prompt=[{"role": "user", "content": parts}], completion=[{"role": "assistant", "content": "Four."}]),
+    ]
+    made = load_rows(SFTArguments(task="sft", datasets=[{"path": write_jsonl(rows)}]))
+    assert made[0]["prompt"][0]["content"] == [
+        {"type": "image", "text": None},
+        {"type": "text", "text": "How many?"},
+    ]
+    assert made[1]["completion"][0]["content"][0]["text"] == "Four."
+
+
+def test_choices_are_not_added_to_a_chat_that_has_them():
+    chat = [{"role": "user", "content": "<image>Which?\nChoices: A: one B: two"}]
+    path = write_jsonl([row(0, prompt=chat, choices=["one", "two"])])
+    (part,) = [part for part in load_rows(grpo(path))[0]["prompt"][0]["content"] if part["type"] == "text"]
+    assert part["text"].count("Choices:") == 1
+
+
+@pytest.mark.parametrize(
+    ("chat", "message"),
+    [
+        ([{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}], "one message of the user"),
+        ([{"role": "assistant", "content": "Hi"}], "one message of the user"),
+        ([{"role": "user", "content": [{"type": "image"}]}], "no words"),
+    ],
+)
+def test_a_chat_that_is_no_question_is_refused(chat, message):
+    path = write_jsonl([row(0, prompt=chat)])
+    assert message in message_of(grpo(path)) and "column prompt" in message_of(grpo(path))
