@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from open_vr1.cold.rewording import reword
+from open_vr1.cold.filter.rewording import reword
+from open_vr1.cold.filter.rules import RULES, make_rules
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules import RULES, make_rules
 from open_vr1.errors import UserError
 
 GOOD = [

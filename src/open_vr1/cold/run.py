@@ -15,23 +15,23 @@ from pathlib import Path
 from typing import Any
 
 from open_vr1.build import run_builds
-from open_vr1.cold.against import check_against, decontaminate_rows
-from open_vr1.cold.bridge import Pass, outcomes_of
+from open_vr1.cold.bridge.endpoint import check_endpoint
+from open_vr1.cold.bridge.executors import check_executor, run_pass
+from open_vr1.cold.bridge.passes import Pass, outcomes_of
+from open_vr1.cold.bridge.prompting import read_prompt
+from open_vr1.cold.decontaminate import check_against, decontaminate_rows
 from open_vr1.cold.facts import dataset_card, gather_facts
-from open_vr1.cold.endpoint import check_endpoint
-from open_vr1.cold.executors import check_executor, run_pass
 from open_vr1.cold.filter import filter_rows
+from open_vr1.cold.filter.measure import measure
+from open_vr1.cold.filter.rules import make_rules
 from open_vr1.cold.gather import gather
-from open_vr1.console import Line
-from open_vr1.cold.measure import measure
-from open_vr1.cold.prompting import read_prompt
 from open_vr1.cold.report import write_report
-from open_vr1.cold.rules import make_rules
 from open_vr1.cold.select import select
 from open_vr1.cold.shards import FOLDERS, Shards
 from open_vr1.cold.sources import check_source
 from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, write_json, write_text
 from open_vr1.cold.store import RowStore
+from open_vr1.console import Line
 from open_vr1.errors import UserError
 from open_vr1.recipe import Recipe
 from open_vr1.recipe_types import nearest
@@ -109,7 +109,8 @@ class ColdRun:
         for name, key in PASSES.items():
             teacher = getattr(self.args, key)
             prompts = {
-                prompt: read_prompt(prompt, self.args.prompts_dir, f"{self.where}: prompts_dir") for prompt in names[name]
+                prompt: read_prompt(prompt, self.args.prompts_dir, f"{self.where}: prompts_dir")
+                for prompt in names[name]
             }
             samples = self.args.samples if name == "reason" else 1
             asked = [teacher["model"], teacher.get("generation"), [prompt.hash for prompt in prompts.values()]]
@@ -143,7 +144,9 @@ class ColdRun:
             told = lambda rows, bad: line.tell(rows, None, listed(bad))
             step.finish(gather(self.args, step.begin(), self.where, told))
         counts = step.counts
-        line.end(f"{counts['rows']:,} rows, {counts['pictures']:,} pictures{listed(counts['rejected'], '; not usable: ')}")
+        line.end(
+            f"{counts['rows']:,} rows, {counts['pictures']:,} pictures{listed(counts['rejected'], '; not usable: ')}"
+        )
         return True
 
     def _decontaminate(self, line: Line) -> bool:
@@ -151,7 +154,9 @@ class ColdRun:
         step = self._step("decontaminate", self.made_from["gather"], entry)
         if step.counts is None:
             folder = step.begin()
-            step.finish(decontaminate_rows(entry, self.store, folder, self.where, line.tell) if entry else {"off": True})
+            step.finish(
+                decontaminate_rows(entry, self.store, folder, self.where, line.tell) if entry else {"off": True}
+            )
         counts = step.counts
         line.end("off" if "off" in counts else f"{counts['dropped']:,} rows dropped, {counts['marked']:,} marked")
         return True
@@ -217,7 +222,9 @@ class ColdRun:
         write_json(self.build / "manifest.json", {"made_from": self.made_from["shards"], "files": files})
 
     def _report(self, line: Line) -> bool:
-        step = self._step("report", self.made_from["shards"], self.args.dataset_name, self.args.license, self.args.measure, _code())
+        step = self._step(
+            "report", self.made_from["shards"], self.args.dataset_name, self.args.license, self.args.measure, _code()
+        )
         if step.counts is None:
             facts = gather_facts(self)
             if self.args.measure:
@@ -265,7 +272,9 @@ class ColdRun:
         """What is the same for every row."""
         prompts = [prompt for work in self.passes.values() for prompt in work.prompts.values()]
         return {
-            "recipe": fingerprint({key: value for key, value in self.recipe.values.items() if key not in ("output_dir", "until")}),
+            "recipe": fingerprint(
+                {key: value for key, value in self.recipe.values.items() if key not in ("output_dir", "until")}
+            ),
             "vision": self.args.vision["model"] if self.args.vision else None,
             "reasoner": self.args.reasoner["model"] if self.args.reasoner else None,
             "prompts": [f"{prompt.name}:{prompt.hash}" for prompt in prompts],
@@ -281,8 +290,13 @@ def listed(counts: Mapping[str, int], before: str = "") -> str:
 
 def _state(entry: Mapping[str, Any]) -> list[Any]:
     """A source's entry and the size and time of its files on this machine."""
-    places = [entry["path"], *([entry["pictures"]] if isinstance(entry.get("pictures"), str) else entry.get("pictures", []))]
-    stats = [(place, path.stat().st_size, path.stat().st_mtime_ns) for place in places if (path := Path(place)).is_file()]
+    places = [
+        entry["path"],
+        *([entry["pictures"]] if isinstance(entry.get("pictures"), str) else entry.get("pictures", [])),
+    ]
+    stats = [
+        (place, path.stat().st_size, path.stat().st_mtime_ns) for place in places if (path := Path(place)).is_file()
+    ]
     return [dict(entry), stats]
 
 

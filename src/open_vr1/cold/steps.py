@@ -97,7 +97,9 @@ def disk_errors(place: Path) -> Iterator[None]:
         if error.errno not in BROKEN_DISK:
             raise
         reason = os.strerror(error.errno)
-        raise UserError(f"{error.filename or place}: {reason}; mend that and run the same command again to go on") from error
+        raise UserError(
+            f"{error.filename or place}: {reason}; mend that and run the same command again to go on"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

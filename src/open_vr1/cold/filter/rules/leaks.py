@@ -2,10 +2,10 @@
 
 import re
 
-from open_vr1.cold.rewording import TEXT_PHRASES
+from open_vr1.cold.filter.rewording import TEXT_PHRASES
+from open_vr1.cold.filter.rules.base import Check, any_of, read
+from open_vr1.cold.filter.rules.refusals import PICTURE, unseen
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read
-from open_vr1.cold.rules.refusals import PICTURE, unseen
 
 _PHRASES = [re.compile(pattern) for pattern in TEXT_PHRASES]
 _TEXT = any_of(

@@ -2,8 +2,8 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, Reading, any_of, read
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, Reading, any_of, read
 
 PICTURE = (
     r"(?:images?|pictures?|figures?|diagrams?|photos?|photographs?|charts?|graphs?|drawings?|visuals?|"

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from open_vr1.cold.rewording import PROTECTED
+from open_vr1.cold.filter.rewording import PROTECTED
 from open_vr1.cold.rows import Candidate
 
 Check = Callable[[Candidate], str | None]

@@ -2,8 +2,8 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, read, short, word_set
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, read, short, word_set
 
 _FORMULA = re.compile(
     r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,300}\$|\\\((?:[^\\\n]|\\[^()\n]){0,500}\\\)|\\\[(?:[^\\]|\\[^\[\]]){0,2000}\\\]"

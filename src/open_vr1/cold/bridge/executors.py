@@ -13,8 +13,8 @@ from importlib import import_module
 from typing import Any
 
 from open_vr1.cold.arguments import ExecutorEntry, TeacherEntry
-from open_vr1.cold.bridge import AddDescriptions, AskTeacher, Pass, ReadRows
-from open_vr1.cold.endpoint import check_endpoint
+from open_vr1.cold.bridge.endpoint import check_endpoint
+from open_vr1.cold.bridge.passes import AddDescriptions, AskTeacher, Pass, ReadRows
 from open_vr1.console import Line
 from open_vr1.errors import UserError
 from open_vr1.recipe_types import nearest
@@ -41,13 +41,15 @@ def run_pass(work: Pass, entry: ExecutorEntry, rows: int, line: Line) -> bool:
     if work.again:
         shutil.rmtree(work.state / "completions", ignore_errors=True)
     if work.finished_tasks() < tasks:
-        with _served(work) as work:
-            if work.url:
-                check_endpoint(work.teacher, work.url, work.key)
-            with _watched(work, rows, tasks, line):
-                executor_for(work, entry).run()
+        with _served(work) as served:
+            if served.url:
+                check_endpoint(served.teacher, served.url, served.key)
+            with _watched(served, rows, tasks, line):
+                executor_for(served, entry).run()
     if work.finished_tasks() < tasks:
-        line.end(f"{work.finished_tasks()} of {tasks} tasks finished; run the same command again once the jobs have ended")
+        line.end(
+            f"{work.finished_tasks()} of {tasks} tasks finished; run the same command again once the jobs have ended"
+        )
         return False
     answered, failed = _count(work, tasks)
     line.end(f"{answered:,} rows answered, {failed:,} not")
@@ -57,7 +59,12 @@ def run_pass(work: Pass, entry: ExecutorEntry, rows: int, line: Line) -> bool:
 def executor_for(work: Pass, entry: ExecutorEntry) -> Any:
     """One of datatrove's executors."""
     kind, tasks = entry.get("kind", "local"), entry.get("tasks", 1)
-    options = {"tasks": tasks, "workers": entry.get("workers", -1), "logging_dir": str(work.state), **entry.get("options", {})}
+    options = {
+        "tasks": tasks,
+        "workers": entry.get("workers", -1),
+        "logging_dir": str(work.state),
+        **entry.get("options", {}),
+    }
     pipeline = [ReadRows(work), *([AddDescriptions(work)] if work.described else []), AskTeacher(work)]
     return _executor_class(kind)(pipeline, **options)
 
@@ -66,7 +73,9 @@ def check_executor(entry: ExecutorEntry, where: str) -> None:
     """Refuse a kind or an option that datatrove does not have."""
     kind = entry.get("kind", "local")
     if kind not in KINDS:
-        raise UserError(f"{where}: executor.kind: {kind!r} is none of {', '.join(KINDS)}; the nearest is {nearest(kind, KINDS)}")
+        raise UserError(
+            f"{where}: executor.kind: {kind!r} is none of {', '.join(KINDS)}; the nearest is {nearest(kind, KINDS)}"
+        )
     if entry.get("tasks", 1) < 1:
         raise UserError(f"{where}: executor.tasks: {entry['tasks']} is too few; write 1 or more")
     known = inspect.signature(_executor_class(kind).__init__).parameters
@@ -130,7 +139,9 @@ def _tell(work: Pass, rows: int, before: int, seconds: float, line: Line) -> Non
     now: Counter = Counter()
     for file in work.state.glob("progress-*.json"):
         now.update(json.loads(file.read_text()))
-    words = [f"{now['failed']:,} failed, {now['retries']:,} asked again, {now['completion_tokens'] / seconds:,.0f} tokens/s"]
+    words = [
+        f"{now['failed']:,} failed, {now['retries']:,} asked again, {now['completion_tokens'] / seconds:,.0f} tokens/s"
+    ]
     if (spent := cost(work.teacher, now["prompt_tokens"], now["completion_tokens"])) is not None:
         words.append(f"{spent:,.2f} spent")
     line.tell(before + now["done"], rows, " | ".join(words))

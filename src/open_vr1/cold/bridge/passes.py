@@ -24,9 +24,9 @@ from datatrove.pipeline.inference.servers import InferenceServer, SGLangServer, 
 from loguru import logger
 
 from open_vr1.cold.arguments import TeacherEntry
-from open_vr1.cold.endpoint import Endpoint, EndpointDown, RowFailed
-from open_vr1.cold.prompting import Prompt
-from open_vr1.cold.replies import Replies, request_key
+from open_vr1.cold.bridge.endpoint import Endpoint, EndpointDown, RowFailed
+from open_vr1.cold.bridge.prompting import Prompt
+from open_vr1.cold.bridge.replies import Replies, request_key
 from open_vr1.cold.steps import write_json
 from open_vr1.cold.store import RowStore
 from open_vr1.errors import UserError
@@ -238,7 +238,9 @@ class AskTeacher(InferenceRunner):
         if at_end or time.monotonic() - self._told >= TELL_EVERY:
             self._told = time.monotonic()
             usage = asdict(self._server.endpoint.usage)
-            write_json(self.work.state / f"progress-{rank:05d}.json", {"done": self._done, "failed": self._failed, **usage})
+            write_json(
+                self.work.state / f"progress-{rank:05d}.json", {"done": self._done, "failed": self._failed, **usage}
+            )
 
     # ----- What is asked
 
@@ -284,7 +286,11 @@ class AskTeacher(InferenceRunner):
             "seed": self.work.seed + sample,
             **self.work.teacher.get("generation", {}),
         }
-        return {"body": {key: value for key, value in body.items() if value is not None}, "pictures": pictures, "sample": sample}
+        return {
+            "body": {key: value for key, value in body.items() if value is not None},
+            "pictures": pictures,
+            "sample": sample,
+        }
 
 
 class _Asked:
@@ -296,7 +302,7 @@ class _Asked:
         await self.endpoint.__aenter__()
         return await super().__aenter__()
 
-    async def __aexit__(self, *exception: Any) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await super().__aexit__(*exception)
         await self.endpoint.__aexit__()
 

@@ -2,8 +2,8 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, any_of, read
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read
 
 _DOUBT = any_of(
     r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |"

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
 
@@ -65,7 +65,7 @@ class Endpoint:
         self._answered = 0
         self._session: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> "Endpoint":
+    async def __aenter__(self) -> Self:
         name = self.teacher.get("api_key")
         headers = {"Authorization": f"Bearer {os.environ.get(name, '')}"} if name else {}
         timeout = aiohttp.ClientTimeout(total=self.teacher.get("timeout", 1800.0))
@@ -118,7 +118,10 @@ class Endpoint:
         reply = json.loads(body)
         choice, usage = reply["choices"][0], reply.get("usage") or {}
         message = choice["message"]
-        text, reasoning = message.get("content") or "", message.get("reasoning_content") or message.get("reasoning") or ""
+        text, reasoning = (
+            message.get("content") or "",
+            message.get("reasoning_content") or message.get("reasoning") or "",
+        )
         if not isinstance(text, str) or not isinstance(reasoning, str) or not (text + reasoning).strip():
             raise ValueError("an empty reply")
         self._answered += 1
@@ -157,7 +160,9 @@ class Endpoint:
                 body, status = await response.read(), response.status
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"{error}" or type(error).__name__
-            raise UserError(f"{self._name()} does not answer ({problem}); start the server or write its address") from error
+            raise UserError(
+                f"{self._name()} does not answer ({problem}); start the server or write its address"
+            ) from error
         if status in (401, 402, 403):
             raise UserError(_refusal(self.teacher, self.key, status, body))
         served = _served(body) if status == 200 else []

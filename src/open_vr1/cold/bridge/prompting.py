@@ -56,7 +56,9 @@ def read_prompt(name: str, folder: str | None = None, where: str = "") -> Prompt
     prompt = Prompt(name, path.read_text(encoding="utf-8").strip())
     asked = set(re.findall(r"\{(\w+)\}", prompt.text))
     for word in sorted(asked - NEEDED[name]):
-        raise UserError(f"{path}: {{{word}}}: there is no such value; the nearest is {{{nearest(word, NEEDED[name])}}}")
+        raise UserError(
+            f"{path}: {{{word}}}: there is no such value; the nearest is {{{nearest(word, NEEDED[name])}}}"
+        )
     for word in sorted(NEEDED[name] - asked):
         raise UserError(f"{path}: {{{word}}} is missing; the teacher would not see it")
     return prompt

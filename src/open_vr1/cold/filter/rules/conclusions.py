@@ -8,8 +8,8 @@ that speaks of its stated answer after its last other conclusion may have change
 import re
 from collections.abc import Sequence
 
+from open_vr1.cold.filter.rules.base import Check, any_of, read, short
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read, short
 from open_vr1.rewards.answers import boxed
 from open_vr1.rewards.equality import kind_of, text_key
 from open_vr1.rewards.letters import choice_texts, gold_letter, named_by_text

@@ -10,7 +10,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from open_vr1.errors import UserError
 
@@ -50,7 +50,7 @@ class Replies:
         except sqlite3.OperationalError as error:
             raise self._refusal(error) from error
 
-    def __enter__(self) -> "Replies":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
