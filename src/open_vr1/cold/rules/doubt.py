@@ -53,6 +53,25 @@ _DOUBT = any_of(
     r"\bbut who knows\b|\bcoin (?:flip|toss)\b",
     r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|"
     r"it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
+    # "I don't trust this result", "I keep getting different results", "it could go either way", "at random"
+    r"\b(?:i|we) (?:don't|do not|can't|cannot|can not|couldn't|wouldn't|would not|won't|hardly|no longer|barely) (?:really |fully |quite |"
+    r"entirely |completely )?(?:trust|believe in|vouch for|stand behind|rule out|guarantee|bet on|have (?:much |any |a lot of |great |full |"
+    r"complete )?(?:faith|confidence|trust))\b",
+    r"\b(?:i|we) (?:can't|cannot|can not|couldn't|could not|am unable to|have no way (?:to|of)|don't see how to|fail to|failed to) (?:really |"
+    r"quite |seem to )?(?:find (?:it|the (?:mistake|error))|make up my mind|be (?:positive|sure|certain)|choose between|pick between|"
+    r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b",
+    r"\b(?:keep|kept) (?:getting|arriving at|finding|coming up with) (?:a )?(?:different|conflicting|another|other|inconsistent|varying)\b|"
+    r"\bgoing (?:back and forth|around in circles|round in circles|in circles)\b|\btorn between\b|\bof two minds\b",
+    r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything|be off)\b|\btoss[- ]?up\b|"
+    r"\banyone's guess\b|\bfingers crossed\b|\bgrain of salt\b|\bshot in the dark\b|\bleap of faith\b|\btake a (?:stab|chance|gamble)\b|"
+    r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bgive up\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest|not the faintest) clue\b",
+    r"\b(?:pick|picking|choose|choosing|chosen|select|selecting|go with|going with|answer|say)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
+    r"blindly|on a whim|by elimination of nothing|with reservations|reluctantly)\b",
+    r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|add(?:s)? up|satisfying|conclusive|trustworthy|"
+    r"reliable|what i want)\b",
+    r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains|seems|feels) (?:\w+ )?(?:shaky|"
+    r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch|suspicious|iffy)\b|"
+    r"\b(?:this|it|that) (?:is|feels|seems) (?:\w+ )?(?:speculati\w+|shaky|dubious|iffy|a gamble|fishy)\b",
     r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
@@ -106,7 +125,58 @@ _HEDGES += (
     "no matching",
     "seems to",
 )
-_HEDGES += ("never",)
+_HEDGES += (
+    "never",
+    "keep",
+    "kept",
+    "circles",
+    "back and forth",
+    "torn",
+    "two minds",
+    "toss",
+    "crossed",
+    "grain of",
+    "shot in",
+)
+_HEDGES += (
+    "leap of",
+    "take a",
+    "lack of",
+    "want of",
+    "give up",
+    "gut feel",
+    "hunch",
+    "clue",
+    "random",
+    "arbitrar",
+    "blindly",
+)
+_HEDGES += (
+    "whim",
+    "reservations",
+    "reluctant",
+    "neither",
+    "none",
+    "unclear",
+    "shaky",
+    "tentative",
+    "speculat",
+    "dubious",
+    "iffy",
+)
+_HEDGES += (
+    "questionable",
+    "unreliable",
+    "gamble",
+    "fishy",
+    "hardly",
+    "barely",
+    "no longer",
+    "can go",
+    "unable",
+    "fail",
+    "no way",
+)
 _ABOUT = any_of(r" (?:if|whether|about|how|why|what|which|that)\b")
 _ENDED = re.compile(r"[.!?](?=\s|$)")
 _GIVES_IN = any_of(r"\b(?:guess\w*|i'll go with|go with|pick|not (?:\w+ )?sure|don't know|anyway)\b")
