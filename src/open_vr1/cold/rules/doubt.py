@@ -36,7 +36,7 @@ _DOUBT = any_of(
     r"seems to) (?:be|have|has|contain)(?: some| an?)? (?:mistake|error|typo|wrong|flawed|incorrect|misprint)",
     r"\bsomething(?:'s| is| must be| seems) (?:wrong|off|not right|missing|amiss)\b",
     r"\b(?:doesn't|does not|don't|do not) (?:really |quite )?(?:make (?:any )?sense|seem right|seem correct|"
-    r"add up|look right)\b",
+    r"add up(?! to)|look right)\b",
     r"\bi (?:can't|cannot|can not|couldn't) (?:really |quite |seem to )?(?:figure|decide|tell|be (?:sure|"
     r"certain)|determine|confirm|verify|work (?:it|this|that) out|make sense)\b",
     r"\b(?:hard|difficult|impossible) to (?:say|tell|be sure|know)(?: for (?:sure|certain))?\b(?=[ ]?[.,;:]|"
@@ -62,17 +62,24 @@ _DOUBT = any_of(
     r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b",
     r"\b(?:keep|kept) (?:getting|arriving at|finding|coming up with) (?:a )?(?:different|conflicting|another|other|inconsistent|varying)\b|"
     r"\bgoing (?:back and forth|around in circles|round in circles|in circles)\b|\btorn between\b|\bof two minds\b",
-    r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything|be off)\b|\btoss[- ]?up\b|"
+    r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything)\b|\btoss[- ]?up\b|"
     r"\banyone's guess\b|\bfingers crossed\b|\bgrain of salt\b|\bshot in the dark\b|\bleap of faith\b|\btake a (?:stab|chance|gamble)\b|"
     r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bgive up\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest|not the faintest) clue\b",
-    r"\b(?:pick|picking|choose|choosing|chosen|select|selecting|go with|going with|answer|say)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
+    r"\b(?:i'll|i'd|i will|i would|i'm|i am|i have to|let me|let's|i|just|simply) (?:just |simply |have to |going to |now |then ){0,2}(?:pick|picking|choose|choosing|select|selecting|go with|going with|answer|say|put|write|take)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
     r"blindly|on a whim|by elimination of nothing|with reservations|reluctantly)\b",
-    r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|add(?:s)? up|satisfying|conclusive|trustworthy|"
+    r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|satisfying|conclusive|trustworthy|"
     r"reliable|what i want)\b",
+    r"\b(?:nothing|none of (?:this|it|that|these|my \w+)) (?:really |quite |seems to )?(?:adds?|fits?|makes sense|works|matches)\b(?: up)?(?! to)",
+    r"\b(?:far|anything but|less than|never quite|not) (?:from )?(?:\w+ )?(?:certain|sure|convinced|confident|settled)\b(?= ?[.,;:!]|$| (?:but|so|about|of|this|that|which|whether|if|here))|"
+    r"\bdon't quote me\b|\b(?:flip|flipping|waver|wavering|vacillat\w+|hesitat\w+|alternating|undecided|oscillat\w+) between\b|\bwithout being (?:sure|certain|convinced)\b|"
+    r"\blean(?:ing)? (?:to|towards?|slightly)\b[^.!?\n]{0,40}\b(?:but|not|without|though)\b|\bmore of a (?:hunch|guess|feeling)\b|\bmy hunch\b",
+    r"\bno (?:good |real |sure |reliable )?way (?:for me |for us )?(?:to|of) (?:be sure|know|knowing|tell|telling|verify|verifying|check|checking|confirm|confirming|decid\w+|be certain)\b|"
+    r"\b(?:i|still|remain|am|i'm) (?:still |rather |somewhat |very |quite |a bit )?(?:doubtful|sceptical|skeptical|unconvinced|undecided|uneasy|hesitant|in doubt|in the dark|at sea)\b|"
+    r"\b(?:can't|cannot|can not|couldn't) (?:really |fully )?(?:justify|explain why|back (?:it|this|that) up|prove (?:it|this|that))\b(?= ?[.,;:!]|$| (?:it|this|that|my)\b)",
     r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains|seems|feels) (?:\w+ )?(?:shaky|"
     r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch|suspicious|iffy)\b|"
     r"\b(?:this|it|that) (?:is|feels|seems) (?:\w+ )?(?:speculati\w+|shaky|dubious|iffy|a gamble|fishy)\b",
-    r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b[^.!?\n]{0,80}[.?!…]?)\s*$",
+    r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b(?![^.!?\n]{0,80}\b(?:so|therefore|must|only|positive|since|because)\b)[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
     r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|"
@@ -166,6 +173,21 @@ _HEDGES += (
 )
 _HEDGES += (
     "questionable",
+    "far from",
+    "nothing",
+    "quote me",
+    "between",
+    "without being",
+    "lean",
+    "sceptical",
+    "skeptical",
+    "unconvinced",
+    "uneasy",
+    "hesitant",
+    "undecided",
+    "in the dark",
+    "at sea",
+    "less than",
     "unreliable",
     "gamble",
     "fishy",

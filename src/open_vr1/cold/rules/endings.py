@@ -20,7 +20,9 @@ _STEP = re.compile(
 )
 _COPULA = re.compile(r"\b(?:is|are|was|be|equals|equal to|becomes|get|gives)\b|[=≈]")
 
-_ADVERBS = r"(?:(?:\w+ly|still|then|just|keep|kept|both|always|again|also|am|are|have|had|do|ended?|up)\s+){0,3}"
+_ADVERBS = (
+    r"(?:(?:\w+ly|once\s+more|still|then|just|keep|kept|both|always|again|also|am|are|have|had|do|ended?|up)\s+){0,3}"
+)
 _RESULT = re.compile(
     r"\b(?:"
     # What the thinking settles on. These count among choices too, where much is named on the way.
@@ -28,14 +30,17 @@ _RESULT = re.compile(
     r"(?:with|at)|left\s+with|concluded?|c[oa]me\s+(?:to|out\s+at|up\s+with)|reach(?:ed)?|land(?:ed)?\s+(?:on|at)|settled?\s+on"
     r"|(?:choose|chose|pick|picked|select|selected|take)\b(?=\s+(?:option|choice|answer|\W?[A-Z]\b)))"
     r"|i'(?:ll|d)\s+(?:choose|pick|select|take)"
+    r"|(?:so|thus|hence|therefore)[,:]?\s+(?:it's\s+|it\s+is\s+)?(?=\W?(?:option\s+)?(?:[A-Z]|-?\d[\d.,]*)\)?(?:\s+it\s+is)?[.!]?\s*$)"
     r"|(?:that|which|this)\s+(?:just\s+|only\s+)?leaves|leaving(?:\s+only|\s+just)?|(?:it|this)\s+(?:must|has\s+(?:got\s+)?to|can\s+only)\s+be"
     r"|(?:my|the\s+final)\s+(?:\w+\s+)?(?:result|conclusion|verdict|outcome|total|count|tally|finding|choice)\s+(?:is|comes\s+to|:))"
     rf"|(?:i|we)(?:'ve|'m|'re)?\s+{_ADVERBS}(?:get|got|getting|obtain(?:ed)?|calculated?|computed?|count(?:ed)?|find|found"
     r"|derived?)"
     r"|(?:which|that|this|it|everything|all|together)\s+(?:\w+ly\s+|then\s+|all\s+)?(?:gives|makes|yields|totals|comes\s+(?:out\s+)?(?:to|at|as)"
     r"|(?:adds|sums)\s+up\s+to|amounts\s+to|results\s+in|works\s+out\s+(?:to|as|at))"
+    r"|they\s+(?:\w+ly\s+|then\s+|all\s+)?(?:come\s+to|make|give|(?:add|sum)\s+up\s+to|total|amount\s+to)|(?:brings|takes|puts)\s+(?:the|our|my)\s+\w+\s+(?:up\s+)?to"
+    r"|there\s+(?:are|is|remains?)\s+(?:still\s+|only\s+)?(?=\S+\s+(?:\w+\s+){0,3}(?:left|remaining|in\s+total|altogether|in\s+all|overall)\b)"
     r"|giving|making|yielding|for\s+a\s+total\s+of|the\s+(?:\w+\s+)?(?:result|total|sum|difference|count|outcome)\s+(?:is|comes\s+to|equals|:)"
-    r")(?:[\s:*]+(?:us|me|you|with|that|to|at|as)\b)?[\s:*]*(?P<value>[^\n]{1,160})",
+    r")(?:[\s:*]+(?:us|me|you|with|that|to|at|as)\b)?(?:\s+(?:it\s+is|it's|(?:an?|the)\s+(?:value|total|sum|count|result|number|grand\s+total|difference)\s+of))?[\s:*]*(?P<value>[^\n]{1,160})",
     re.IGNORECASE,
 )
 _WORK = (
@@ -48,6 +53,7 @@ _OWN = (
     r"(?:out\s+)?(?:to|as|at)|(?:points?|leads?|led|leading|pointing|brings\s+me|adds\s+up)\s+to|says\s+it\s+is|being|indicates?)"
     r"|(?:i|we)(?:'ve)?\s+(?:keep\s+|still\s+|actually\s+|really\s+|clearly\s+|always\s+|\w+ly\s+)?(?:get|got|getting|calculated?|computed?"
     r"|count|counted|find|found|arrived?\s+at|derived?|obtain|obtained|ended\s+up\s+with|reached|believe|think|see)(?:\s+it\s+is|\s+it's)?"
+    r"|(?:everything|all\s+(?:of\s+)?this|it\s+all|the\s+evidence|the\s+picture)\s+(?:points?|leads?|adds\s+up)\s+to"
     r"|(?:getting|finding|counting|computing|arriving\s+at|calculating|obtaining|deriving|reaching))"
 )
 _WRITE = (
@@ -75,6 +81,11 @@ _GOES_ON = re.compile(
     re.IGNORECASE,
 )
 _REVISED = re.compile(r"\b(?:wait|but|however|actually|instead|mistake|hmm|let\s+me|hold\s+on)\b|\?", re.IGNORECASE)
+_MORE_TO_DO = re.compile(
+    r"\b(?:half|twice|double|triple|third|quarter|mean|average|add|adding|subtract\w*|divid\w*|multipl\w*|minus|plus|times|squar\w+"
+    r"|root|rest|convert\w*|each|per)\b|[=√]",
+    re.IGNORECASE,
+)
 _SUPPOSED = re.compile(
     r"\b(?:if|when|whether|suppose|assum\w+|unless|not|never|can't|cannot|could|would|might|may|maybe|perhaps|first|initially|wrong\w*"
     r"|example|check\w*|verif\w*|confirm\w*|each|every|then\s+multiply)\b[^.;:!?\n]{0,60}$",
@@ -119,7 +130,7 @@ def _last_weak(candidate: Candidate) -> str | None:
     if last is None:
         return None
     after = tail[last.start("value") :]
-    if _REVISED.search(after):
+    if _REVISED.search(after) or _MORE_TO_DO.search(after):
         return None
     value = _value(last["value"])
     if not value or len(value.split()) > 6 or re.search(r"\s[-+*/×÷]\s|=", value):
