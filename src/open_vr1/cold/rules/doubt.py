@@ -79,7 +79,7 @@ _DOUBT = any_of(
     r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains|seems|feels) (?:\w+ )?(?:shaky|"
     r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch|suspicious|iffy)\b|"
     r"\b(?:this|it|that) (?:is|feels|seems) (?:\w+ )?(?:speculati\w+|shaky|dubious|iffy|a gamble|fishy)\b",
-    r"\bthe answer (?:might|may|could) be\b[^.!?\n]{0,60}(?:[.?!…]|\bbut\b(?![^.!?\n]{0,80}\b(?:so|therefore|must|only|positive|since|because)\b)[^.!?\n]{0,80}[.?!…]?)\s*$",
+    r"\bthe answer (?:might|may|could) be\b(?:(?!\bbut\b)[^.!?\n]){0,60}(?:[.?!…]|\bbut\b(?![^.!?\n]{0,80}\b(?:so|therefore|must|only|positive|since|because)\b)[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
     r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|"

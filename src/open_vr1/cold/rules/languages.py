@@ -107,12 +107,14 @@ def _other_language(words: list[str], candidate: Candidate) -> str | None:
 
 def _outvoted(text: str, candidate: Candidate) -> str | None:
     """Whether a few words have more function words of other languages than English ones."""
-    # The sides DE and LE of a triangle are no words, nor is anything that the question has.
-    words = [
-        word.lower() for word in _WORD.findall(_FORMULA.sub(" ", text.replace("\u2019", "'"))) if not word.isupper()
-    ]
-    words = [part for word in words for part in (word, word.partition("'")[2]) if len(part) > 1]
-    known = set(_WORD.findall(f"{candidate.description} {candidate.question} {' '.join(candidate.choices)}".lower()))
+    # The sides DE and LE of a triangle are no words, nor are names such as Las Palmas, nor what the question has.
+    words = _WORD.findall(_FORMULA.sub(" ", text.replace("\u2019", "'")))
+    large = {word.lower() for word in words if word[0].isupper()}
+    names = large if 3 * sum(word[0].isupper() for word in words) > len(words) else set()
+    words = [part for word in words for part in (word, word.partition("'")[2]) if len(part) > 1 and not word.isupper()]
+    words = [word.lower() for word in words]
+    asked = f"{candidate.description} {candidate.question} {' '.join(candidate.choices)}"
+    known = names | set(_WORD.findall(asked.lower()))
     other = [word for word in words if (word in _OTHER or not word.isascii()) and word not in known]
     english = sum(word in _ENGLISH and word not in _OTHER for word in words)
     enough = len(set(other)) >= 3 or not english and len(set(other)) == 2
