@@ -3,7 +3,7 @@
 import re
 
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read
+from open_vr1.cold.rules.base import Check, any_of, phrases, read
 
 _DOUBT = any_of(
     r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |"
@@ -91,113 +91,15 @@ _RESOLVED = any_of(
     r" am) confident)\b",
 )
 # One of these is in whatever `_DOUBT` finds.
-_HEDGES = (
-    "n't",
-    "not ",
-    "guess",
-    "maybe",
-    "perhaps",
-    "possib",
-    "might",
-    "may ",
-    "could",
-    "unsure",
-    "certain",
-    "confus",
-)
-_HEDGES += (
-    "stuck",
-    "lost",
-    "loss",
-    "idea",
-    "doubt",
-    "none of",
-    "something",
-    "must",
-    "has to",
-    "probably",
-    "cannot",
-    "hard to",
-)
-_HEDGES += (
-    "difficult",
-    "puzzl",
-    "confidence",
-    "i'll",
-    "hope",
-    "who knows",
-    "coin ",
-    "whatever",
-    "let's",
-    "no matching",
-    "seems to",
-)
-_HEDGES += (
-    "never",
-    "keep",
-    "kept",
-    "circles",
-    "back and forth",
-    "torn",
-    "two minds",
-    "toss",
-    "crossed",
-    "grain of",
-    "shot in",
-)
-_HEDGES += (
-    "leap of",
-    "take a",
-    "lack of",
-    "want of",
-    "give up",
-    "gut feel",
-    "hunch",
-    "clue",
-    "random",
-    "arbitrar",
-    "blindly",
-)
-_HEDGES += (
-    "whim",
-    "reservations",
-    "reluctant",
-    "neither",
-    "none",
-    "unclear",
-    "shaky",
-    "tentative",
-    "speculat",
-    "dubious",
-    "iffy",
-)
-_HEDGES += (
-    "questionable",
-    "far from",
-    "nothing",
-    "quote me",
-    "between",
-    "without being",
-    "lean",
-    "sceptical",
-    "skeptical",
-    "unconvinced",
-    "uneasy",
-    "hesitant",
-    "undecided",
-    "in the dark",
-    "at sea",
-    "less than",
-    "unreliable",
-    "gamble",
-    "fishy",
-    "hardly",
-    "barely",
-    "no longer",
-    "can go",
-    "unable",
-    "fail",
-    "no way",
+_HEDGES = phrases(
+    "n't|not |guess|maybe|perhaps|possib|might|may |could|unsure|certain|confus|stuck|lost|loss|idea|doubt|"
+    "none of|something|must|has to|probably|cannot|hard to|difficult|puzzl|confidence|i'll|hope|who knows|"
+    "coin |whatever|let's|no matching|seems to|never|keep|kept|circles|back and forth|torn|two minds|toss|"
+    "crossed|grain of|shot in|leap of|take a|lack of|want of|give up|gut feel|hunch|clue|random|arbitrar|"
+    "blindly|whim|reservations|reluctant|neither|none|unclear|shaky|tentative|speculat|dubious|iffy|"
+    "questionable|far from|nothing|quote me|between|without being|lean|sceptical|skeptical|unconvinced|uneasy|"
+    "hesitant|undecided|in the dark|at sea|less than|unreliable|gamble|fishy|hardly|barely|no longer|can go|"
+    "unable|fail|no way"
 )
 _ABOUT = any_of(r" (?:if|whether|about|how|why|what|which|that)\b")
 _ENDED = re.compile(r"[.!?](?=\s|$)")

@@ -1,6 +1,6 @@
 """Wording that tells that the reasoner was given the answer. Part of the rule `leakage`."""
 
-from open_vr1.cold.rules.base import Reading, any_of
+from open_vr1.cold.rules.base import Reading, any_of, phrases
 
 _NOUN = r"(?:answer|solution|label|response|option|result)"
 _GOLD = (
@@ -108,110 +108,20 @@ _KNOWN = any_of(
     r"\b(?:back(?:ward|wards)?|reverse(?:[- ]engineer)?(?:ing)?|start(?:ing)?|retrace|retracing|peek(?:ing|ed)?|cheat(?:ing|ed)?|look(?:ing|ed)?)\b (?:\w+ ){0,3}?(?:from|at|with) the (?:given|provided|correct|right|known|gold|final|supplied|stated|reference|official|answer) ?(?:answer|solution|result|key|label)\b(?! (?:choices?|options?))",
 )
 _ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
-_SHOWN_WORDS = (
-    *(
-        "given",
-        "provided",
-        "supplied",
-        "reference",
-        "ground",
-        "gold",
-        "official",
-        "annotat",
-        "label",
-        "user",
-        "prompt",
-    ),
-    *(
-        "instruct",
-        "hint",
-        "descri",
-        "dataset",
-        "system",
-        "told",
-        "inform",
-        "know",
-        "key",
-        "reverse",
-        "backward",
-        "stated",
-    ),
-    *("revealed", "listed", "specified", "supposed", "provide", "give ", "gives", "gave ", "solution says"),
+_SHOWN_WORDS = phrases(
+    "given|provided|supplied|reference|ground|gold|official|annotat|label|user|prompt|instruct|hint|descri|"
+    "dataset|system|told|inform|know|key|reverse|backward|stated|revealed|listed|specified|supposed|provide|"
+    "give |gives|gave |solution says"
 )
 
-_KNOWN_WORDS = (
-    "answer",
-    "solution",
-    "ground",
-    "gold",
-    "expected ",
-    "supposed to",
-    "meant to",
-    "get there",
-    "result",
-    "label",
-    "annotator",
+_KNOWN_WORDS = phrases(
+    "answer|solution|ground|gold|expected |supposed to|meant to|get there|the result|label|annotator"
 )
-_ALSO_KNOWN = (
-    *(
-        "given",
-        "gave",
-        "gives",
-        "provided",
-        "provides",
-        "suppl",
-        "reveal",
-        "disclos",
-        "leaked",
-        "told",
-        "tell",
-        "inform",
-        "shown",
-        "hand",
-    ),
-    *(
-        "know",
-        "knew",
-        "metadata",
-        "hint",
-        "prompt",
-        "user",
-        "system",
-        "dataset",
-        "annot",
-        "reference",
-        "input",
-        "advance",
-        "beforehand",
-    ),
-    *(
-        "pretend",
-        "as if",
-        "as though",
-        "without",
-        "mention",
-        "supposed",
-        "meant to",
-        "match",
-        "agree",
-        "consistent",
-        "in line",
-        "justif",
-    ),
-    *(
-        "my job",
-        "my task",
-        "explain",
-        "backward",
-        "back from",
-        "reverse",
-        "peek",
-        "cheat",
-        "ground",
-        "gold",
-        "already",
-        "stated",
-    ),
+_ALSO_KNOWN = phrases(
+    "given|gave|gives|provided|provides|suppl|reveal|disclos|leaked|told|tell|inform|shown|hand|know|knew|"
+    "metadata|hint|prompt|user|system|dataset|annot|reference|input|advance|beforehand|pretend|as if|"
+    "as though|without|mention|supposed|meant to|match|agree|consistent|in line|justif|my job|my task|explain|"
+    "backward|back from|reverse|peek|cheat|ground|gold|already|stated|slip|give away|gave away|gives away"
 )
 
 

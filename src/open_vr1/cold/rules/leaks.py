@@ -4,9 +4,9 @@ import re
 
 from open_vr1.cold.rewording import TEXT_PHRASES
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, any_of, read
+from open_vr1.cold.rules.base import Check, any_of, phrases, read
 from open_vr1.cold.rules.golds import answer_known
-from open_vr1.cold.rules.refusals import PICTURE, unseen
+from open_vr1.cold.rules.refusals import NEGATIONS, PICTURE, unseen
 
 _PHRASES = [re.compile(pattern) for pattern in TEXT_PHRASES]
 _TEXT = any_of(
@@ -59,8 +59,8 @@ _NO_SIGHT = (
 )
 _SECOND_HAND = any_of(
     # "the written account I was given", "the summary of the picture says", "the passage I have instead of the image"
-    rf"\b{_WORDED} {_ACCOUNT}s? (?:of|for|about|describing|that (?:i|we)|i|we|provided|supplied|given to|instead|alone"
-    rf"|only)\b(?! (?:the |this |an? |your |each |its )?(?:number|expression|equation|answer|problem|question|word))",
+    rf"\b{_WORDED} {_ACCOUNT}s? (?:(?:of|for|about|describing|from) (?:the|this|that|an?|your) (?:\w+ )?{PICTURE}\b|(?:that )?(?:i|we)\b"
+    rf"|provided\b|supplied\b|given to\b|instead\b|alone\b)",
     rf"\b(?:according to|based on|from|per|using|trust|trusting|follow|following|consult|consulting|only|rely on|relying on"
     rf"|by) (?:the|this|that|your|their) (?:\w+ )?{_ACCOUNT}s? (?:of|about|from) (?:the|this|that) {PICTURE}\b",
     rf"\b(?:the|this|that|their|your) (?:{_WORDED} |given |provided |supplied )?(?:summary|transcript(?:ion)?|notes|account|narration"
@@ -68,7 +68,7 @@ _SECOND_HAND = any_of(
     rf"(?:that |which )?(?:(?:i|we) (?:was|were|am|have been|'ve been|got|received|have(?! to| been asked)|had|rely|depend)"
     rf"|(?:was|were|has been|have been) (?:given|handed|passed|provided|supplied|relayed|sent) to (?:me|us))\b",
     rf"\b(?:{_ACCOUNT}|text|words|passage|paragraph|wording|textual \w+)s? (?:\w+ ){{0,3}}(?:instead of|rather than|in place of|in lieu of"
-    rf"|and not|but not|not|without) (?:having |seeing |being shown |access to )?{_ORIGINAL}\b(?! (?:text|caption|label|itself is))",
+    rf"|and not|but not|not|without) (?:having |seeing |being shown |access to )?(?:the|this|that|an?|any) (?:actual |real |original |full |raw )?{PICTURE}\b(?! (?:text|caption|label|itself is))",
     # "I only know what I was told", "going by what the user told me", "taking their word for it"
     rf"\b(?:i|we|i'm|i've|we've|only|just|from|on|by|of|as|trust|with|than) (?:\w+ )?what (?:(?:i|we) (?:was|were|am|are|have been|'ve been|have)"
     rf"|i'm|i've been|we've been|(?:is|was|has been|'s been)|(?:the user|someone|they|you) (?:has |have )?)[ ]?"
@@ -82,13 +82,6 @@ _SECOND_HAND = any_of(
     rf"(?! (?:in the (?:{PICTURE}|passage|text)|under|below))",
     rf"\b{_TELLER} (?:has |had )?(?:wrote|written|typed|made|drafted|prepared|composed) (?:up |out |down )?(?:(?:the|this|that) (?:\w+ )?{_ACCOUNT}"
     rf"|(?:it|this|what|everything) (?:up|out|down)\b|down what)\b",
-    # "I can't see it myself", "I haven't looked at the image", "not being able to check it with my own eyes"
-    rf"\b{_NO_SIGHT} (?:actually |really |directly |even |ever )?(?:see|seen|view|viewed|check|checked|verify|look at|looked at|looking at|inspect|inspected"
-    rf"|confirm|seeing|checking|observe|examine)[ ](?:(?:it|this|that|them|any of (?:it|this)|things|{_ORIGINAL}) )?(?:for )?"
-    rf"(?:myself|ourselves|first[- ]?hand|with my own eyes|visually|with our own eyes|by looking)\b(?! (?:that|why|how))",
-    rf"\b(?:i|we)(?:'ve| have|'m| am|'re| are)? (?:not|never|haven't|n't|can't|cannot|didn't|aren't|don't) (?:actually |really |even |ever |directly )*"
-    rf"(?:seen|see|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real |original |source )*{_SCENE}\b"
-    rf"(?! (?:of|formed|on|from|from|as|like|with|correctly|well|carefully|clearly|side|part|in|for|problem|equation|price|cost|value|number|question|text))",
     # "pretend to look at the picture", "as if I were seeing the image"
     rf"\b(?:pretend(?:ing)?|act(?:ing)?|writ(?:e|ing)|reason(?:ing)?|answer(?:ing)?|respond(?:ing)?|speak(?:ing)?|talk(?:ing)?|sound)\b[^.\n]{{0,30}}\b"
     rf"(?:(?:as if|as though|like|that|to) (?:i |i'm |i am |i've |i have |i'd |we |be |to )?(?:were |was |can |could |had |to )?(?:actually |directly )?(?:see|seen|seeing|look|looked"
@@ -107,25 +100,26 @@ _SECOND_HAND = any_of(
     rf"\b(?:transcript(?:ion)?|narration|verbali[sz]ation|write-?up|paraphrase|retelling|word picture) of (?:the|this|that|an?) (?:\w+ )?{PICTURE}\b",
     r"\b(?:make|making) it (?:look|seem|sound|appear) (?:like|as if|as though|that) (?:i|we)\b|\bso (?:that )?it (?:looks|seems|sounds|appears) (?:like|as if|as though|that) (?:i|we)\b",
 )
-_TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
-_SECOND_HAND_WORDS = (
-    *(
-        "textual",
-        "text",
-        "verbal",
-        "written",
-        "typed",
-        "worded",
-        "descri",
-        "caption",
-        "summary",
-        "transcri",
-        "account",
-    ),
-    *("notes", "narrat", "passage", "paragraph", "wording", "words", "information", "told", "relayed", "recount"),
-    *("word for", "hand ", "whoever", "who ", "myself", "own eyes", "visually", "pretend", "as if", "as though"),
-    *("can't", "cannot", "haven't", "never", "not ", "unable", "without", "able to", "version", "rendition"),
+_BY_EYE = any_of(
+    # "I can't see it myself", "I haven't looked at the image", "not being able to check it with my own eyes"
+    rf"\b{_NO_SIGHT} (?:actually |really |directly |even |ever )?(?:see|seen|view|viewed|check|checked|verify|look at|looked at|looking at|inspect|inspected"
+    rf"|confirm|seeing|checking|observe|examine)[ ](?:(?:it|this|that|them|any of (?:it|this)|things|{_ORIGINAL}) )?(?:for )?"
+    rf"(?:myself|ourselves|first[- ]?hand|with my own eyes|visually|with our own eyes|by looking)\b(?! (?:that|why|how))",
 )
+_NOT_SEEN = any_of(
+    rf"\b(?:i|we)(?:'ve| have|'m| am|'re| are)? (?:not|never|haven't|n't|can't|cannot|didn't|aren't|don't) (?:actually |really |even |ever |directly )*"
+    rf"(?:seen|see|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real |original |source )*{_SCENE}\b"
+    rf"(?! (?:of|formed|on|from|from|as|like|with|correctly|well|carefully|clearly|side|part|in|for|problem|equation|price|cost|value|number|question|text))",
+)
+_TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
+_SECOND_HAND_WORDS = phrases(
+    "text|verbal|written|typed|worded|descri|caption|summar|transcri|account|narrat|passage|paragraph|wording|"
+    "words|inform|told|relayed|recount|word for|hand |hearsay|whoever|who |paraphras|sentences|write-up|"
+    "writeup|retelling|pretend|as if|as though|look like|seem|sound|appear|version|rendition|no actual|"
+    "no real"
+)
+_EYES = ("myself", "ourselves", "first-hand", "first hand", "firsthand", "own eyes", "visually", "by looking")
+_SEEN = ("seen", "see the", "see this", "see that", "see any", "looked at", "looking at", "look at", "shown", "viewed")
 
 
 def leakage() -> Check:
@@ -137,6 +131,8 @@ def leakage() -> Check:
             next((found for pattern in _PHRASES if (found := reading.search(pattern, _TEXT_WORDS))), None)
             or reading.search(_TEXT, _TEXT_WORDS)
             or reading.search(_SECOND_HAND, _SECOND_HAND_WORDS)
+            or reading.search(_BY_EYE, _EYES)
+            or reading.search(_NOT_SEEN, _SEEN, NEGATIONS)
             or answer_known(reading)
             or unseen(reading)
         )
