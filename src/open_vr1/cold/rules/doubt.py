@@ -8,7 +8,7 @@ from open_vr1.cold.rules.base import Check, any_of, phrases, read
 _DOUBT = any_of(
     r"\b(?:i'm|i am|we're|still|am|but|though|although|are) (?:still |really )?not (?:entirely |completely |"
     r"really |totally |fully |quite |very |at all |so |too |100% |absolutely |particularly )?(?:sure|certain|"
-    r"confident|convinced)\b",
+    r"confident|convinced)\b(?! to\b)",
     r"\bnot (?:entirely|completely|really|totally|fully|quite|very|100%) (?:sure|certain|confident|convinced)\b",
     r"\b(?:i'm|i am|still|this is|that is|it's|it is|quite|which is|remain) (?:still |very )?(?:unsure|"
     r"uncertain|confused|stuck|lost|at a loss)\b",
@@ -69,13 +69,16 @@ _DOUBT = any_of(
     r"blindly|on a whim|by elimination of nothing|with reservations|reluctantly)\b",
     r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|satisfying|conclusive|trustworthy|"
     r"reliable|what i want)\b",
-    r"\b(?:nothing|none of (?:this|it|that|these|my \w+)) (?:really |quite |seems to )?(?:adds?|fits?|makes sense|works|matches)\b(?: up)?(?! to)",
+    r"\b(?:nothing|none of (?:this|it|that|these|my \w+)) (?:really |quite |seems to )?(?:adds?|fits?|makes sense|works|matches)\b(?: up)?(?= ?[.,;!]|$| (?:so|but|here|and)\b)",
     r"\b(?:far|anything but|less than|never quite|not) (?:from )?(?:\w+ )?(?:certain|sure|convinced|confident|settled)\b(?= ?[.,;:!]|$| (?:but|so|about|of|this|that|which|whether|if|here))|"
-    r"\bdon't quote me\b|\b(?:flip|flipping|waver|wavering|vacillat\w+|hesitat\w+|alternating|undecided|oscillat\w+) between\b|\bwithout being (?:sure|certain|convinced)\b|"
+    r"\bdon't quote me\b|\b(?:flip|flipping|waver|wavering|vacillat\w+|undecided|oscillat\w+) between\b|\bwithout being (?:sure|certain|convinced)\b|"
     r"\blean(?:ing)? (?:to|towards?|slightly)\b[^.!?\n]{0,40}\b(?:but|not|without|though)\b|\bmore of a (?:hunch|guess|feeling)\b|\bmy hunch\b",
     r"\bno (?:good |real |sure |reliable )?way (?:for me |for us )?(?:to|of) (?:be sure|know|knowing|tell|telling|verify|verifying|check|checking|confirm|confirming|decid\w+|be certain)\b|"
     r"\b(?:i|still|remain|am|i'm) (?:still |rather |somewhat |very |quite |a bit )?(?:doubtful|sceptical|skeptical|unconvinced|undecided|uneasy|hesitant|in doubt|in the dark|at sea)\b|"
     r"\b(?:can't|cannot|can not|couldn't) (?:really |fully )?(?:justify|explain why|back (?:it|this|that) up|prove (?:it|this|that))\b(?= ?[.,;:!]|$| (?:it|this|that|my)\b)",
+    r"\b(?:as good )(?:an? \w+ |a choice )?as any\b|\bwho knows ?[,.?!;]|\bsomething (?:here )?(?:isn't|is not|doesn't seem|does not seem) (?:quite )?(?:right|correct)\b|"
+    r"\bi (?:strongly |rather )?(?:suspect|fear|worry|feel|am afraid) (?:that )?(?:this|it|that|my \w+|i) (?:is|am|was|might be|may be|went) (?:wrong|incorrect|not right|mistaken|off)\b|"
+    r"\b(?:looks|seems|feels) (?:a bit |a little |somewhat )?off\b(?![- ](?:center|the|to|of|by|limits|white))|\bmight be\b[^.!?\n]{1,20},? (?:or |and )?(?:it )?might be\b",
     r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains|seems|feels) (?:\w+ )?(?:shaky|"
     r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch|suspicious|iffy)\b|"
     r"\b(?:this|it|that) (?:is|feels|seems) (?:\w+ )?(?:speculati\w+|shaky|dubious|iffy|a gamble|fishy)\b",
@@ -92,7 +95,7 @@ _RESOLVED = any_of(
 )
 # One of these is in whatever `_DOUBT` finds.
 _HEDGES = phrases(
-    "n't|not |guess|maybe|perhaps|possib|might|may |could|unsure|certain|confus|stuck|lost|loss|idea|doubt|"
+    "as any|suspect|fear|worry|afraid|feels|looks|n't|not |guess|maybe|perhaps|possib|might|may |could|unsure|certain|confus|stuck|lost|loss|idea|doubt|"
     "none of|something|must|has to|probably|cannot|hard to|difficult|puzzl|confidence|i'll|hope|who knows|"
     "coin |whatever|let's|no matching|seems to|never|keep|kept|circles|back and forth|torn|two minds|toss|"
     "crossed|grain of|shot in|leap of|take a|lack of|want of|give up|gut feel|hunch|clue|random|arbitrar|"

@@ -30,7 +30,7 @@ _RESULT = re.compile(
     r"(?:with|at)|left\s+with|concluded?|c[oa]me\s+(?:to|out\s+at|up\s+with)|reach(?:ed)?|land(?:ed)?\s+(?:on|at)|settled?\s+on"
     r"|(?:choose|chose|pick|picked|select|selected|take)\b(?=\s+(?:option|choice|answer|\W?[A-Z]\b)))"
     r"|i'(?:ll|d)\s+(?:choose|pick|select|take)"
-    r"|(?:so|thus|hence|therefore)[,:]?\s+(?:it's\s+|it\s+is\s+)?(?=\W?(?:option\s+)?(?:[A-Z]|-?\d[\d.,]*)\)?(?:\s+it\s+is)?[.!]?\s*$)"
+    r"|(?:so|thus|hence|therefore)[,:]?\s+(?:it's\s+|it\s+is\s+)?(?=\W?[\w.,]+(?:\s+\w+){0,3}\)?[.!]?\s*$)"
     r"|(?:that|which|this)\s+(?:just\s+|only\s+)?leaves|leaving(?:\s+only|\s+just)?|(?:it|this)\s+(?:must|has\s+(?:got\s+)?to|can\s+only)\s+be"
     r"|(?:my|the\s+final)\s+(?:\w+\s+)?(?:result|conclusion|verdict|outcome|total|count|tally|finding|choice)\s+(?:is|comes\s+to|:))"
     rf"|(?:i|we)(?:'ve|'m|'re)?\s+{_ADVERBS}(?:get|got|getting|obtain(?:ed)?|calculated?|computed?|count(?:ed)?|find|found"
@@ -39,6 +39,7 @@ _RESULT = re.compile(
     r"|(?:adds|sums)\s+up\s+to|amounts\s+to|results\s+in|works\s+out\s+(?:to|as|at))"
     r"|they\s+(?:\w+ly\s+|then\s+|all\s+)?(?:come\s+to|make|give|(?:add|sum)\s+up\s+to|total|amount\s+to)|(?:brings|takes|puts)\s+(?:the|our|my)\s+\w+\s+(?:up\s+)?to"
     r"|there\s+(?:are|is|remains?)\s+(?:still\s+|only\s+)?(?=\S+\s+(?:\w+\s+){0,3}(?:left|remaining|in\s+total|altogether|in\s+all|overall)\b)"
+    r"|(?:comes?|amounts?|adds?\s+up|works?\s+out)\s+(?:out\s+)?(?:to|at|as)|leads\s+(?:me|us)\s+to|=(?=\s*-?\d[\d.,]*\s*[a-z]{0,12}[.!]?\s*$)"
     r"|giving|making|yielding|for\s+a\s+total\s+of|the\s+(?:\w+\s+)?(?:result|total|sum|difference|count|outcome)\s+(?:is|comes\s+to|equals|:)"
     r")(?:[\s:*]+(?:us|me|you|with|that|to|at|as)\b)?(?:\s+(?:it\s+is|it's|(?:an?|the)\s+(?:value|total|sum|count|result|number|grand\s+total|difference)\s+of))?[\s:*]*(?P<value>[^\n]{1,160})",
     re.IGNORECASE,
@@ -63,6 +64,7 @@ _WRITE = (
     r"|present|note\s+down|use|settle\s+(?:on|for)|choosing|writing|going\s+with|answering|stating|reporting)\b"
     r"(?:\s+(?:the\s+(?:final\s+)?answer|it|my\s+answer|this))?(?:\s+(?:as|is|with|down|that))?"
 )
+_WRITES = re.compile(rf"\b{_WRITE}", re.IGNORECASE)
 # "Although my calculation says 7, I'll write 8." and "I get 7, but I'll write 8."
 _SET_ASIDE = re.compile(
     rf"\b(?P<conceding>although|though|while|whilst|despite|in\s+spite\s+of|regardless\s+of|contrary\s+to|ignoring|disregarding"
@@ -96,6 +98,8 @@ _SUPPOSED = re.compile(
 def set_aside(candidate: Candidate) -> str | None:
     """A result of its own that the thinking knowingly gives up for the stated answer."""
     tail = candidate.thinking[-_TAIL:].replace("\u2019", "'")
+    if not _WRITES.search(tail):
+        return None
     position = 0
     while match := _SET_ASIDE.search(tail, position):
         position = match.start("own")
@@ -166,6 +170,8 @@ def _last_step(candidate: Candidate) -> str | None:
         return None
     parts = _COPULA.split(last["rest"])
     if len(parts) < 2 or len(parts[-1].split()) > 6 or parts[-1].rstrip().endswith("?") or HEDGED.match(parts[-1]):
+        return None
+    if re.search(r"\b(?:each|every|per)\b", last["rest"], re.IGNORECASE):
         return None
     value = parts[-1][FLUFF.match(parts[-1]).end() :].strip(" .*!")
     # Choices are often listed on the way to the last step, so that only the step itself counts.

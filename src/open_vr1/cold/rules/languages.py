@@ -24,8 +24,8 @@ _ENGLISH = word_set(
 )
 _OTHER = word_set(
     # Spanish, German, French, Italian, Portuguese, Dutch
-    "que los las una por del el es pero como esta este entonces respuesta son está también más para porque hay "
-    "luego tanto cada veo tengo der das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn "
+    "que los las una por del el es pero como esta este entonces respuesta está también más para porque hay "
+    "luego tanto cada veo tengo na der das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn "
     "von zu dem im ich es also nur daher damit bleibt lautet sehe gibt haben weil noch über alle dann einen le les "
     "des est une dans pour nous avec donc sur qui réponse sont cette ce pas et du je la au aux il ainsi alors "
     "reste plus je c'est d'abord il che di della sono questo quindi risposta nel gli anche è non ho ci sono quanti "
@@ -108,9 +108,14 @@ def _other_language(words: list[str], candidate: Candidate) -> str | None:
 def _outvoted(text: str, candidate: Candidate) -> str | None:
     """Whether a few words have more function words of other languages than English ones."""
     # The sides DE and LE of a triangle are no words, nor are names such as Las Palmas, nor what the question has.
-    words = _WORD.findall(_FORMULA.sub(" ", text.replace("\u2019", "'")))
-    large = {word.lower() for word in words if word[0].isupper()}
-    names = large if 3 * sum(word[0].isupper() for word in words) > len(words) else set()
+    text = _FORMULA.sub(" ", text.replace("\u2019", "'"))
+    words = _WORD.findall(text)
+    large = [
+        match.group()
+        for match in _WORD.finditer(text)
+        if match.group()[0].isupper() and not _starts(text, match.start())
+    ]
+    names = set(map(str.lower, large)) if 3 * len(large) > len(words) else set()
     words = [part for word in words for part in (word, word.partition("'")[2]) if len(part) > 1 and not word.isupper()]
     words = [word.lower() for word in words]
     asked = f"{candidate.description} {candidate.question} {' '.join(candidate.choices)}"
@@ -121,3 +126,9 @@ def _outvoted(text: str, candidate: Candidate) -> str | None:
     if enough and len(other) >= max(_VOTES * english, _FOREIGN_CHUNK * len(words)):
         return short(f"not English: {' '.join(words)}")
     return None
+
+
+def _starts(text: str, position: int) -> bool:
+    """Whether a sentence starts at a place."""
+    before = text[max(position - 3, 0) : position].rstrip()
+    return position < 2 or bool(before) and before[-1] in ".!?:"

@@ -107,6 +107,7 @@ _BY_EYE = any_of(
     rf"(?:myself|ourselves|first[- ]?hand|with my own eyes|visually|with our own eyes|by looking)\b(?! (?:that|why|how))",
 )
 _NOT_SEEN = any_of(
+    rf"\bwithout (?:ever |actually |really )?having (?:seen|looked at|viewed|been shown) (?:the|this|that|any) (?:actual |real |original )?{PICTURE}\b(?! (?:of|formed|in))",
     rf"\b(?:i|we)(?:'ve| have|'m| am|'re| are)? (?:not|never|haven't|n't|can't|cannot|didn't|aren't|don't) (?:actually |really |even |ever |directly )*"
     rf"(?:seen|see|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real |original |source )*{_SCENE}\b"
     rf"(?! (?:of|formed|on|from|from|as|like|with|correctly|well|carefully|clearly|side|part|in|for|problem|equation|price|cost|value|number|question|text))",
