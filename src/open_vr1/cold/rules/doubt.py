@@ -59,12 +59,12 @@ _DOUBT = any_of(
     r"complete )?(?:faith|confidence|trust))\b",
     r"\b(?:i|we) (?:can't|cannot|can not|couldn't|could not|am unable to|have no way (?:to|of)|don't see how to|fail to|failed to) (?:really |"
     r"quite |seem to )?(?:find (?:it|the (?:mistake|error))|make up my mind|be (?:positive|sure|certain)|choose between|pick between|"
-    r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b",
+    r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b(?! (?:the|what|how|from|any|if|an?|its|their)\b)",
     r"\b(?:keep|kept) (?:getting|arriving at|finding|coming up with) (?:a )?(?:different|conflicting|another|other|inconsistent|varying)\b|"
     r"\bgoing (?:back and forth|around in circles|round in circles|in circles)\b|\btorn between\b|\bof two minds\b",
     r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything)\b|\btoss[- ]?up\b|"
     r"\banyone's guess\b|\bfingers crossed\b|\bgrain of salt\b|\bshot in the dark\b|\bleap of faith\b|\btake a (?:stab|chance|gamble)\b|"
-    r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bgive up\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest|not the faintest) clue\b",
+    r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bi (?:give|gave) up\b|\bhopefully\b[^.!?\n]{0,20}\b(?:right|correct)\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest|not the faintest) clue\b",
     r"\b(?:i'll|i'd|i will|i would|i'm|i am|i have to|let me|let's|i|just|simply) (?:just |simply |have to |going to |now |then ){0,2}(?:pick|picking|choose|choosing|select|selecting|go with|going with|answer|say|put|write|take)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
     r"blindly|on a whim|by elimination of nothing|with reservations|reluctantly)\b",
     r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|satisfying|conclusive|trustworthy|"
@@ -95,7 +95,7 @@ _RESOLVED = any_of(
 )
 # One of these is in whatever `_DOUBT` finds.
 _HEDGES = phrases(
-    "as any|suspect|fear|worry|afraid|feels|looks|n't|not |guess|maybe|perhaps|possib|might|may |could|unsure|certain|confus|stuck|lost|loss|idea|doubt|"
+    "as any|gave up|suspect|fear|worry|afraid|feels|looks|n't|not |guess|maybe|perhaps|possib|might|may |could|unsure|certain|confus|stuck|lost|loss|idea|doubt|"
     "none of|something|must|has to|probably|cannot|hard to|difficult|puzzl|confidence|i'll|hope|who knows|"
     "coin |whatever|let's|no matching|seems to|never|keep|kept|circles|back and forth|torn|two minds|toss|"
     "crossed|grain of|shot in|leap of|take a|lack of|want of|give up|gut feel|hunch|clue|random|arbitrar|"

@@ -29,9 +29,9 @@ _RESULT = re.compile(
     rf"(?P<settled>(?:i|we)(?:'ve|'m|'re)?\s+{_ADVERBS}(?:arrived?\s+at|arriving\s+at|(?:end|ended|wind|wound)\s+up\s+"
     r"(?:with|at)|left\s+with|concluded?|c[oa]me\s+(?:to|out\s+at|up\s+with)|reach(?:ed)?|land(?:ed)?\s+(?:on|at)|settled?\s+on"
     r"|(?:choose|chose|pick|picked|select|selected|take)\b(?=\s+(?:option|choice|answer|\W?[A-Z]\b)))"
-    r"|i'(?:ll|d)\s+(?:choose|pick|select|take)"
+    r"|i(?:'ll|'d|\s+will|\s+would)\s+(?:choose|pick|select|take)"
     r"|(?:so|thus|hence|therefore)[,:]?\s+(?:it's\s+|it\s+is\s+)?(?=\W?[\w.,]+(?:\s+\w+){0,3}\)?[.!]?\s*$)"
-    r"|(?:that|which|this)\s+(?:just\s+|only\s+)?leaves|leaving(?:\s+only|\s+just)?|(?:it|this)\s+(?:must|has\s+(?:got\s+)?to|can\s+only)\s+be"
+    r"|(?:that|which|this)\s+(?:just\s+|only\s+)?leaves(?:\s+only|\s+just)?|leaving(?:\s+only|\s+just)?|(?:it|this)\s+(?:must|has\s+(?:got\s+)?to|can\s+only)\s+be"
     r"|(?:my|the\s+final)\s+(?:\w+\s+)?(?:result|conclusion|verdict|outcome|total|count|tally|finding|choice)\s+(?:is|comes\s+to|:))"
     rf"|(?:i|we)(?:'ve|'m|'re)?\s+{_ADVERBS}(?:get|got|getting|obtain(?:ed)?|calculated?|computed?|count(?:ed)?|find|found"
     r"|derived?)"
@@ -84,7 +84,7 @@ _GOES_ON = re.compile(
 )
 _REVISED = re.compile(r"\b(?:wait|but|however|actually|instead|mistake|hmm|let\s+me|hold\s+on)\b|\?", re.IGNORECASE)
 _MORE_TO_DO = re.compile(
-    r"\b(?:half|twice|double|triple|third|quarter|mean|average|add|adding|subtract\w*|divid\w*|multipl\w*|minus|plus|times|squar\w+"
+    r"\b(?:then|more|another|dozens?|half|twice|double|triple|third|quarter|mean|average|add|adding|subtract\w*|divid\w*|multipl\w*|minus|plus|times|squar\w+"
     r"|root|rest|convert\w*|each|per)\b|[=√]",
     re.IGNORECASE,
 )

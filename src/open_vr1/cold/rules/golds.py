@@ -90,7 +90,7 @@ _KNOWN = any_of(
     rf"\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|had been|being) (?:already |now )?(?:revealed|disclosed|leaked|given away|handed|supplied|spoiled|no secret|fed to)\b(?! (?:by (?:the )?(?:graph|chart|figure|image|slope)|in the (?:image|figure|table|chart)))"
     rf"|\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|is already|was already) (?:included|contained|written|mentioned|hidden|present) in (?:the|my|this) (?:prompt|metadata|input|instructions?|message|hint|system|dataset)\b"
     rf"|\b(?:know|knew|known|knowing|told|aware|informed) {_BEFORE} (?:that |what )?(?:the|this) {_RIGHT}{_WHAT}\b{_NOT_KIND}"
-    r"|\bthe (?:target|gold|gold-standard|desired|supplied) answer(?= (?:is|was|of|being|says)\b|[ ]?[.,;:])"
+    r"|\bthe (?:target|gold|gold-standard|desired|supplied|stated) answer(?= (?:is|was|of|being|says)\b|[ ]?[.,;:])"
     r"|\b(?:know|see|clear|learn|given|told|gather|take|says?|stated)\b[^.\n]{0,15} (?:from|in|by|via|per|according to) the (?:hint|prompt|metadata|instructions?|system (?:prompt|message)|dataset)\b[^.\n]{0,20}\b(?:answer|solution|result)\b(?! (?:should|must|choices?|options?|format|has to|needs?|in|with|as))"
     r"|\bannotator(?:'s|s')? (?:label|answer|solution|note|mark)?s?[ ]?(?:says|states|gives|lists|marked|put|chose|wrote|is|has)\b",
     rf"\b(?:know|knew|known|knowing|have|had|having|seen|given|told|got|learned) (?:that )?(?:what )?the {_RIGHT}{_WHAT}(?: is| was)? {_BEFORE}\b",

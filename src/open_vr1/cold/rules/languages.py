@@ -25,7 +25,7 @@ _ENGLISH = word_set(
 _OTHER = word_set(
     # Spanish, German, French, Italian, Portuguese, Dutch
     "que los las una por del el es pero como esta este entonces respuesta está también más para porque hay "
-    "luego tanto cada veo tengo na der das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn "
+    "luego tanto cada veo tengo na de die em un dos tres deux trois quatre due tre twee drie dois drei vier der das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn "
     "von zu dem im ich es also nur daher damit bleibt lautet sehe gibt haben weil noch über alle dann einen le les "
     "des est une dans pour nous avec donc sur qui réponse sont cette ce pas et du je la au aux il ainsi alors "
     "reste plus je c'est d'abord il che di della sono questo quindi risposta nel gli anche è non ho ci sono quanti "
@@ -37,6 +37,7 @@ _OTHER = word_set(
 )
 _CHUNK = 40
 _FOREIGN_CHUNK = 0.25
+_EQUALS = re.compile(r"\b\w{1,9}\s?=")  # The side "le" of a triangle.
 _VOTES = 2  # So many more words of another language than English ones make few words foreign.
 
 
@@ -108,7 +109,7 @@ def _other_language(words: list[str], candidate: Candidate) -> str | None:
 def _outvoted(text: str, candidate: Candidate) -> str | None:
     """Whether a few words have more function words of other languages than English ones."""
     # The sides DE and LE of a triangle are no words, nor are names such as Las Palmas, nor what the question has.
-    text = _FORMULA.sub(" ", text.replace("\u2019", "'"))
+    text = _EQUALS.sub(" ", _FORMULA.sub(" ", text.replace("\u2019", "'")))
     words = _WORD.findall(text)
     large = [
         match.group()

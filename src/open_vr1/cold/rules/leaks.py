@@ -6,7 +6,7 @@ from open_vr1.cold.rewording import TEXT_PHRASES
 from open_vr1.cold.rows import Candidate
 from open_vr1.cold.rules.base import Check, any_of, phrases, read
 from open_vr1.cold.rules.golds import answer_known
-from open_vr1.cold.rules.refusals import NEGATIONS, PICTURE, unseen
+from open_vr1.cold.rules.refusals import PICTURE, unseen
 
 _PHRASES = [re.compile(pattern) for pattern in TEXT_PHRASES]
 _TEXT = any_of(
@@ -94,7 +94,7 @@ _SECOND_HAND = any_of(
     r"|\bno (?:actual|real) (?:image|picture|photo|diagram|figure|visual)s?\b(?! (?:of|number))",
     rf"\b{_TELLER} (?:has |had )?(?:wrote|written|write|writing) (?:up|down|out) (?:the|this|that|what) (?:\w+ )?(?:{_SCENE}|scene|was|is|it)\b",
     rf"\b(?:{PICTURE}|scene) (?:has been|was|is|had been|got) (?:summari[sz]ed|transcribed|verbali[sz]ed|narrated|paraphrased|relayed|conveyed|captioned|rendered|put|turned|converted|written"
-    rf"|explained|recounted|translated|spelled|laid)(?: out| up| down)? (?:for me|to me|for us|to us|in words|into words|as text|in text|into text|in writing|verbally|in prose|textually)\b",
+    rf"|explained|recounted|translated|spelled|laid)(?: out| up| down)? (?:for me|to me|for us|to us|in words|into words|as text|to text|in text|into text|in writing|verbally|in prose|textually)\b",
     rf"\b(?:what|all|everything|the only thing) (?:that )?(?:i|we)(?:'ve)? (?:have|got|was given|were given|am given|get|had|received)(?: here| to go on| to work with| available)? (?:is|are) (?:a|an|the|only|just|some|this) "
     rf"(?:\w+ )?(?:{_ACCOUNT}|text|words|sentences|paragraph|passage)s?\b",
     rf"\b(?:transcript(?:ion)?|narration|verbali[sz]ation|write-?up|paraphrase|retelling|word picture) of (?:the|this|that|an?) (?:\w+ )?{PICTURE}\b",
@@ -107,9 +107,10 @@ _BY_EYE = any_of(
     rf"(?:myself|ourselves|first[- ]?hand|with my own eyes|visually|with our own eyes|by looking)\b(?! (?:that|why|how))",
 )
 _NOT_SEEN = any_of(
+    rf"\b(?:instead|in place) of (?:the|an?) (?:actual |real )?{PICTURE},? (?:i|we)(?:'ve)? (?:only |just )?(?:have|had|got|was given|were given|am given)\b",
     rf"\bwithout (?:ever |actually |really )?having (?:seen|looked at|viewed|been shown) (?:the|this|that|any) (?:actual |real |original )?{PICTURE}\b(?! (?:of|formed|in))",
     rf"\b(?:i|we)(?:'ve| have|'m| am|'re| are)? (?:not|never|haven't|n't|can't|cannot|didn't|aren't|don't) (?:actually |really |even |ever |directly )*"
-    rf"(?:seen|see|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real |original |source )*{_SCENE}\b"
+    rf"(?:seen|see|saw|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real |original |source )*{_SCENE}\b"
     rf"(?! (?:of|formed|on|from|from|as|like|with|correctly|well|carefully|clearly|side|part|in|for|problem|equation|price|cost|value|number|question|text))",
 )
 _TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
@@ -120,7 +121,21 @@ _SECOND_HAND_WORDS = phrases(
     "no real"
 )
 _EYES = ("myself", "ourselves", "first-hand", "first hand", "firsthand", "own eyes", "visually", "by looking")
-_SEEN = ("seen", "see the", "see this", "see that", "see any", "looked at", "looking at", "look at", "shown", "viewed")
+_SEEN = (
+    "instead of",
+    "in place of",
+    "seen",
+    "saw ",
+    "see the",
+    "see this",
+    "see that",
+    "see any",
+    "looked at",
+    "looking at",
+    "look at",
+    "shown",
+    "viewed",
+)
 
 
 def leakage() -> Check:
@@ -133,7 +148,7 @@ def leakage() -> Check:
             or reading.search(_TEXT, _TEXT_WORDS)
             or reading.search(_SECOND_HAND, _SECOND_HAND_WORDS)
             or reading.search(_BY_EYE, _EYES)
-            or reading.search(_NOT_SEEN, _SEEN, NEGATIONS)
+            or reading.search(_NOT_SEEN, _SEEN)
             or answer_known(reading)
             or unseen(reading)
         )

@@ -81,7 +81,7 @@ _GIVES_UP = any_of(
 _GOES_ON = re.compile(r"\b(?:but|wait|however|let me|unless|until|directly|yet)\b")
 _PICTURES = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
 _PICTURES += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
-NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "never", "absent", "lack", "to see")
+_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "never", "absent", "lack", "to see")
 _SIGNS = (
     "sorry",
     "apolog",
@@ -101,7 +101,7 @@ _TAIL = 300
 
 def unseen(reading: Reading) -> str | None:
     """Where a text says that its writer sees no picture."""
-    return reading.search(UNSEEN, _PICTURES, NEGATIONS)
+    return reading.search(UNSEEN, _PICTURES, _NEGATIONS)
 
 
 def refusal() -> Check:
