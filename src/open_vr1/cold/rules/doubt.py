@@ -54,35 +54,61 @@ _DOUBT = any_of(
     r"\b(?:maybe|perhaps|possibly),? (?:the (?:correct |right |final )?answer (?:is|could be|might be)|it's|"
     r"it is|option|i should)\b[^.!?\n]{0,60}[.?!…]?\s*$",
     # "I don't trust this result", "I keep getting different results", "it could go either way", "at random"
-    r"\b(?:i|we) (?:don't|do not|can't|cannot|can not|couldn't|wouldn't|would not|won't|hardly|no longer|barely) (?:really |fully |quite |"
-    r"entirely |completely )?(?:trust|believe in|vouch for|stand behind|rule out|guarantee|bet on|have (?:much |any |a lot of |great |full |"
+    r"\b(?:i|we) (?:don't|do not|can't|cannot|can not|couldn't|wouldn't|would not|won't|hardly|no longer"
+    r"|barely) (?:really |fully |quite |"
+    r"entirely |completely )?(?:trust|believe in|vouch for|stand behind|rule out|guarantee|bet on|have (?:much |any "
+    r"|a lot of |great |full |"
     r"complete )?(?:faith|confidence|trust))\b",
-    r"\b(?:i|we) (?:can't|cannot|can not|couldn't|could not|am unable to|have no way (?:to|of)|don't see how to|fail to|failed to) (?:really |"
-    r"quite |seem to )?(?:find (?:it|the (?:mistake|error))|make up my mind|be (?:positive|sure|certain)|choose between|pick between|"
-    r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b(?! (?:the|what|how|from|any|if|an?|its|their)\b)",
-    r"\b(?:keep|kept) (?:getting|arriving at|finding|coming up with) (?:a )?(?:different|conflicting|another|other|inconsistent|varying)\b|"
+    r"\b(?:i|we) (?:can't|cannot|can not|couldn't|could not|am unable to|have no way (?:to|of)|don't see how to"
+    r"|fail to|failed to) (?:really |"
+    r"quite |seem to )?(?:find (?:it|the (?:mistake|error))|make up my mind|be (?:positive|sure|certain)"
+    r"|choose between|pick between|"
+    r"settle|know|knowing|tell|telling|reconcile|rule|resolve|see which|check|checking|verify|verifying)\b(?! (?:the"
+    r"|what|how|from|any|if|an?|its|their)\b)",
+    r"\b(?:keep|kept) (?:getting|arriving at|finding|coming up with) (?:a )?(?:different|conflicting|another|other"
+    r"|inconsistent|varying)\b|"
     r"\bgoing (?:back and forth|around in circles|round in circles|in circles)\b|\btorn between\b|\bof two minds\b",
-    r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything)\b|\btoss[- ]?up\b|"
-    r"\banyone's guess\b|\bfingers crossed\b|\bgrain of salt\b|\bshot in the dark\b|\bleap of faith\b|\btake a (?:stab|chance|gamble)\b|"
-    r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bi (?:give|gave) up\b|\bhopefully\b[^.!?\n]{0,20}\b(?:right|correct)\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest|not the faintest) clue\b",
-    r"\b(?:i'll|i'd|i will|i would|i'm|i am|i have to|let me|let's|i|just|simply) (?:just |simply |have to |going to |now |then ){0,2}(?:pick|picking|choose|choosing|select|selecting|go with|going with|answer|say|put|write|take)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
+    r"\b(?:could|can|might|may) (?:just as (?:well|easily) be|go either way|equally(?: well)? be|be anything)\b"
+    r"|\btoss[- ]?up\b|"
+    r"\banyone's guess\b|\bfingers crossed\b|\bgrain of salt\b|\bshot in the dark\b|\bleap of faith\b"
+    r"|\btake a (?:stab|chance|gamble)\b|"
+    r"\bfor (?:lack|want) of (?:a )?(?:anything )?better\b|\bi (?:give|gave) up\b"
+    r"|\bhopefully\b[^.!?\n]{0,20}\b(?:right|correct)\b|\bgut feeling\b|\bjust a hunch\b|\b(?:no|not the slightest"
+    r"|not the faintest) clue\b",
+    r"\b(?:i'll|i'd|i will|i would|i'm|i am|i have to|let me|let's|i|just|simply) (?:just |simply |have to "
+    r"|going to |now |then ){0,2}(?:pick|picking|choose|choosing|select|selecting|go with|going with|answer|say|put"
+    r"|write|take)\b[^.!?\n]{0,40}\b(?:at random|arbitrarily|randomly|"
     r"blindly|on a whim|by elimination of nothing|with reservations|reluctantly)\b",
-    r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|satisfying|conclusive|trustworthy|"
+    r"\b(?:not|n't|neither|none|no)\b[^.!?\n]{0,25}\b(?:convinces? me|convincing|persuaded|convinced|satisfying"
+    r"|conclusive|trustworthy|"
     r"reliable|what i want)\b",
-    r"\b(?:nothing|none of (?:this|it|that|these|my \w+)) (?:really |quite |seems to )?(?:adds?|fits?|makes sense|works|matches)\b(?: up)?(?= ?[.,;!]|$| (?:so|but|here|and)\b)",
-    r"\b(?:far|anything but|less than|never quite|not) (?:from )?(?:\w+ )?(?:certain|sure|convinced|confident|settled)\b(?= ?[.,;:!]|$| (?:but|so|about|of|this|that|which|whether|if|here))|"
-    r"\bdon't quote me\b|\b(?:flip|flipping|waver|wavering|vacillat\w+|undecided|oscillat\w+) between\b|\bwithout being (?:sure|certain|convinced)\b|"
-    r"\blean(?:ing)? (?:to|towards?|slightly)\b[^.!?\n]{0,40}\b(?:but|not|without|though)\b|\bmore of a (?:hunch|guess|feeling)\b|\bmy hunch\b",
-    r"\bno (?:good |real |sure |reliable )?way (?:for me |for us )?(?:to|of) (?:be sure|know|knowing|tell|telling|verify|verifying|check|checking|confirm|confirming|decid\w+|be certain)\b|"
-    r"\b(?:i|still|remain|am|i'm) (?:still |rather |somewhat |very |quite |a bit )?(?:doubtful|sceptical|skeptical|unconvinced|undecided|uneasy|hesitant|in doubt|in the dark|at sea)\b|"
-    r"\b(?:can't|cannot|can not|couldn't) (?:really |fully )?(?:justify|explain why|back (?:it|this|that) up|prove (?:it|this|that))\b(?= ?[.,;:!]|$| (?:it|this|that|my)\b)",
-    r"\b(?:as good )(?:an? \w+ |a choice )?as any\b|\bwho knows ?[,.?!;]|\bsomething (?:here )?(?:isn't|is not|doesn't seem|does not seem) (?:quite )?(?:right|correct)\b|"
-    r"\bi (?:strongly |rather )?(?:suspect|fear|worry|feel|am afraid) (?:that )?(?:this|it|that|my \w+|i) (?:is|am|was|might be|may be|went) (?:wrong|incorrect|not right|mistaken|off)\b|"
-    r"\b(?:looks|seems|feels) (?:a bit |a little |somewhat )?off\b(?![- ](?:center|the|to|of|by|limits|white))|\bmight be\b[^.!?\n]{1,20},? (?:or |and )?(?:it )?might be\b",
-    r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains|seems|feels) (?:\w+ )?(?:shaky|"
-    r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch|suspicious|iffy)\b|"
+    r"\b(?:nothing|none of (?:this|it|that|these|my \w+)) (?:really |quite |seems to )?(?:adds?|fits?|makes sense"
+    r"|works|matches)\b(?: up)?(?= ?[.,;!]|$| (?:so|but|here|and)\b)",
+    r"\b(?:far|anything but|less than|never quite|not) (?:from )?(?:\w+ )?(?:certain|sure|convinced|confident"
+    r"|settled)\b(?= ?[.,;:!]|$| (?:but|so|about|of|this|that|which|whether|if|here))|"
+    r"\bdon't quote me\b|\b(?:flip|flipping|waver|wavering|vacillat\w+|undecided|oscillat\w+) between\b"
+    r"|\bwithout being (?:sure|certain|convinced)\b|"
+    r"\blean(?:ing)? (?:to|towards?|slightly)\b[^.!?\n]{0,40}\b(?:but|not|without|though)\b|\bmore of a (?:hunch"
+    r"|guess|feeling)\b|\bmy hunch\b",
+    r"\bno (?:good |real |sure |reliable )?way (?:for me |for us )?(?:to|of) (?:be sure|know|knowing|tell|telling"
+    r"|verify|verifying|check|checking|confirm|confirming|decid\w+|be certain)\b|"
+    r"\b(?:i|still|remain|am|i'm) (?:still |rather |somewhat |very |quite |a bit )?(?:doubtful|sceptical|skeptical"
+    r"|unconvinced|undecided|uneasy|hesitant|in doubt|in the dark|at sea)\b|"
+    r"\b(?:can't|cannot|can not|couldn't) (?:really |fully )?(?:justify|explain why|back (?:it|this|that) up"
+    r"|prove (?:it|this|that))\b(?= ?[.,;:!]|$| (?:it|this|that|my)\b)",
+    r"\b(?:as good )(?:an? \w+ |a choice )?as any\b|\bwho knows ?[,.?!;]|\bsomething (?:here )?(?:isn't|is not"
+    r"|doesn't seem|does not seem) (?:quite )?(?:right|correct)\b|"
+    r"\bi (?:strongly |rather )?(?:suspect|fear|worry|feel|am afraid) (?:that )?(?:this|it|that|my \w+|i) (?:is|am"
+    r"|was|might be|may be|went) (?:wrong|incorrect|not right|mistaken|off)\b|"
+    r"\b(?:looks|seems|feels) (?:a bit |a little |somewhat )?off\b(?![- ](?:center|the|to|of|by|limits|white))"
+    r"|\bmight be\b[^.!?\n]{1,20},? (?:or |and )?(?:it )?might be\b",
+    r"\bunclear (?:to me|which|whether|if|how)\b|\b(?:my|this|the) (?:answer|result|conclusion|choice) (?:is|remains"
+    r"|seems|feels) (?:\w+ )?(?:shaky|"
+    r"doubtful|uncertain|tentative|questionable|unreliable|speculative|dubious|a gamble|arbitrary|a stretch"
+    r"|suspicious|iffy)\b|"
     r"\b(?:this|it|that) (?:is|feels|seems) (?:\w+ )?(?:speculati\w+|shaky|dubious|iffy|a gamble|fishy)\b",
-    r"\bthe answer (?:might|may|could) be\b(?:(?!\bbut\b)[^.!?\n]){0,60}(?:[.?!…]|\bbut\b(?![^.!?\n]{0,80}\b(?:so|therefore|must|only|positive|since|because)\b)[^.!?\n]{0,80}[.?!…]?)\s*$",
+    r"\bthe answer (?:might|may|could) be\b(?:(?!\bbut\b)[^.!?\n]){0,60}(?:[.?!…]|\bbut\b(?![^.!?\n]{0,80}\b(?:so"
+    r"|therefore|must|only|positive|since|because)\b)[^.!?\n]{0,80}[.?!…]?)\s*$",
 )
 _RESOLVED = any_of(
     r"\b(?:yes|indeed|confirm(?:s|ed)|works|check(?:s|ed)? out|makes (?:perfect |more )?sense|ah|aha|oh|i see|"

@@ -17,7 +17,8 @@ _NOT_FORMAT = (
     r"|just|either|choices?|options?|format|correct to|simplified|from) ?)\b(?! ?[.,;:]))"
 )
 _ANSWER = any_of(
-    rf"\b{_GOLD} (?:correct |final |right |true )?(?:answer|label|(?<!given[ ])(?<!labeled[ ])(?<!labelled[ ])solution)\b(?! (?:choices?|options?|format|"
+    rf"\b{_GOLD} (?:correct |final |right |true )?(?:answer|label"
+    r"|(?<!given[ ])(?<!labeled[ ])(?<!labelled[ ])solution)\b(?! (?:choices?|options?|format|"
     rf"is (?:in|as|an?|one)\b))"
     rf"(?=[ ]?(?: {_STATED}|[.,;)]| (?:provided|and my|because|since|so|but)\b|$))",
     rf"\b(?:match(?:es|ing)?|agrees? with|consistent with|align(?:s|ed|ing)? with|same as|confirms?|equals?|"
@@ -64,13 +65,17 @@ _ANSWER = any_of(
 _RIGHT = r"(?:(?:correct|right|final|true|actual|expected|desired|intended|target|real|proper|accepted|ultimate|exact) ){0,2}"
 _WHAT = r"(?:answers?|(?:(?<=correct[ ])|(?<=right[ ]))(?:option|choice|label)|solution|ground[- ]truth|gold label|answer label|target (?:answer|value)|expected (?:value|output|result|response))"
 _GIVER = (
-    r"(?:(?:the|an?|my|this) (?:user|prompt|instructions?|hint|system (?:prompt|message)|dataset|data set|metadata|annotation|annotator|grader"
+    r"(?:(?:the|an?|my|this) (?:user|prompt|instructions?|hint|system (?:prompt|message)|dataset|data set|metadata"
+    r"|annotation|annotator|grader"
     r"|answer sheet|reference|input|conversation|person asking|asker|questioner)|they(?:'ve| have)|you(?:'ve| have))"
 )
 _GAVE = (
-    r"(?:says?|said|states?|stated|tells?|told|gives?|gave|given|provide[sd]?|suppl(?:y|ies|ied)|reveal(?:s|ed)?|disclose[sd]?|hand(?:s|ed)"
-    r"|share[sd]?|specif(?:y|ies|ied)|confirm(?:s|ed)?|include[sd]?|list(?:s|ed)|let (?:me|us) know|inform(?:s|ed)|supplies|claims?|claimed|insists?"
-    r"|indicates?|indicated|attached|lets? (?:me )?slip|gives? away|gave away|leaks?|leaked|mention(?:s|ed)?|names?|show(?:s|ed)?)"
+    r"(?:says?|said|states?|stated|tells?|told|gives?|gave|given|provide[sd]?|suppl(?:y|ies|ied)|reveal(?:s|ed)?"
+    r"|disclose[sd]?|hand(?:s|ed)"
+    r"|share[sd]?|specif(?:y|ies|ied)|confirm(?:s|ed)?|include[sd]?|list(?:s|ed)|let (?:me|us) know|inform(?:s|ed)"
+    r"|supplies|claims?|claimed|insists?"
+    r"|indicates?|indicated|attached|lets? (?:me )?slip|gives? away|gave away|leaks?|leaked|mention(?:s|ed)?|names?"
+    r"|show(?:s|ed)?)"
 )
 _GIVEN = r"(?:given|provided|supplied|revealed|disclosed|handed|told|shared|stated|supplied|communicated|specified|furnished)"
 _BEFORE = r"(?:in advance|beforehand|ahead of time|up ?front|from the (?:start|outset|beginning)|to begin with|a priori|already)"
@@ -78,37 +83,83 @@ _NOT_KIND = (
     r"(?! (?:choices?|options?|format|type|sheet|box|space|must|should|has to|can't|cannot|will|would|depends)\b)"
 )
 _KNOWN = any_of(
-    rf"\b{_GIVER} (?:has |have |had |also |already |just |clearly |explicitly |kindly ){{0,3}}{_GAVE} (?:me |us |to me )?(?:with |that |of |about )?"
-    rf"(?:the|an?|its|their|what the) {_RIGHT}{_WHAT}\b{_NOT_KIND}(?= (?:is|was|as|to be|for|,|and|of|to me|already|here|so|at)\b|[ ]?[.,;:(])(?! (?:is|to be|as|in) (?:an?|one|the|in|only|just"
+    rf"\b{_GIVER} (?:has |have |had |also |already |just |clearly |explicitly |kindly ){{0,3}}{_GAVE} (?:me |us "
+    r"|to me )?(?:with |that |of |about )?"
+    rf"(?:the|an?|its|their|what the) {_RIGHT}{_WHAT}\b{_NOT_KIND}(?= (?:is|was|as|to be|for|,|and|of|to me|already"
+    r"|here|so|at)\b|[ ]?[.,;:(])(?! (?:is|to be|as|in) (?:an?|one|the|in|only|just"
     rf"|single|rounded|either|expressed|given)\b)",
-    rf"\b(?:the|this|that) {_RIGHT}{_WHAT} (?:that |which )?(?:is|was|has been|had been|being)? ?(?:already |also |explicitly |actually )?{_GIVEN}"
-    rf"(?: to (?:me|us|be)\b| (?:by|in|with|along with|at|through) (?:the|this|my|your) (?:user|prompt|input|instructions?|message|metadata|hint|system|dataset|task|start|outset|request|conversation)"
-    rf"| (?:up ?front|beforehand|in advance|already|above|here|at the (?:start|outset|beginning|end)) ?[.,;:]| as (?:[\d(]|option|[a-h]\b)| (?:is|was|says|being) (?:[-\d(]|option|[a-h]\b))",
-    rf"\bthe {_RIGHT}{_WHAT} (?:i|we)(?: was|'ve been| were| have been| am|'m) (?:given|told|provided|shown|handed|(?:supposed|meant|asked|expected) to (?:get|reach|find|arrive)|supplied)\b",
-    rf"\b(?:i|we)(?:'ve|'m| was| were| have| had| am)? ?(?:been |already |also |just |actually ){{0,2}}(?:given|told|shown|handed|informed|provided with|supplied with|tipped off|made aware)"
-    rf"(?: that| of| about| what)? the {_RIGHT}{_WHAT}\b{_NOT_KIND}(?! (?:is|to be|as|in) (?:an?|one|the|in|only|just|single|rounded|either|positive|expressed)\b)",
-    rf"\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|had been|being) (?:already |now )?(?:revealed|disclosed|leaked|given away|handed|supplied|spoiled|no secret|fed to)\b(?! (?:by (?:the )?(?:graph|chart|figure|image|slope)|in the (?:image|figure|table|chart)))"
-    rf"|\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|is already|was already) (?:included|contained|written|mentioned|hidden|present) in (?:the|my|this) (?:prompt|metadata|input|instructions?|message|hint|system|dataset)\b"
-    rf"|\b(?:know|knew|known|knowing|told|aware|informed) {_BEFORE} (?:that |what )?(?:the|this) {_RIGHT}{_WHAT}\b{_NOT_KIND}"
+    rf"\b(?:the|this|that) {_RIGHT}{_WHAT} (?:that |which )?(?:is|was|has been|had been|being)? ?(?:already |also "
+    rf"|explicitly |actually )?{_GIVEN}"
+    r"(?: to (?:me|us|be)\b| (?:by|in|with|along with|at|through) (?:the|this|my|your) (?:user|prompt|input"
+    r"|instructions?|message|metadata|hint|system|dataset|task|start|outset|request|conversation)"
+    r"| (?:up ?front|beforehand|in advance|already|above|here|at the (?:start|outset|beginning|end)) ?[.,;:]"
+    r"| as (?:[\d(]|option|[a-h]\b)| (?:is|was|says|being) (?:[-\d(]|option|[a-h]\b))",
+    rf"\bthe {_RIGHT}{_WHAT} (?:i|we)(?: was|'ve been| were| have been| am|'m) (?:given|told|provided|shown|handed"
+    r"|(?:supposed|meant|asked|expected) to (?:get|reach|find|arrive)|supplied)\b",
+    rf"\b(?:i|we)(?:'ve|'m| was| were| have| had| am)? ?(?:been |already |also |just |actually ){{0,2}}(?:given|told"
+    r"|shown|handed|informed|provided with|supplied with|tipped off|made aware)"
+    rf"(?: that| of| about| what)? the {_RIGHT}{_WHAT}\b{_NOT_KIND}(?! (?:is|to be|as|in) (?:an?|one|the|in|only"
+    r"|just|single|rounded|either|positive|expressed)\b)",
+    rf"\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|had been|being) (?:already |now )?(?:revealed"
+    r"|disclosed|leaked|given away|handed|supplied|spoiled|no secret|fed to)\b(?! (?:by (?:the )?(?:graph|chart"
+    r"|figure|image|slope)|in the (?:image|figure|table|chart)))"
+    rf"|\b(?:the|this|that) {_RIGHT}{_WHAT} (?:is|was|has been|is already|was already) (?:included|contained|written"
+    r"|mentioned|hidden|present) in (?:the|my|this) (?:prompt|metadata|input|instructions?|message|hint|system"
+    r"|dataset)\b"
+    rf"|\b(?:know|knew|known|knowing|told|aware|informed) {_BEFORE} (?:that |what )?(?:the"
+    rf"|this) {_RIGHT}{_WHAT}\b{_NOT_KIND}"
     r"|\bthe (?:target|gold|gold-standard|desired|supplied|stated) answer(?= (?:is|was|of|being|says)\b|[ ]?[.,;:])"
-    r"|\b(?:know|see|clear|learn|given|told|gather|take|says?|stated)\b[^.\n]{0,15} (?:from|in|by|via|per|according to) the (?:hint|prompt|metadata|instructions?|system (?:prompt|message)|dataset)\b[^.\n]{0,20}\b(?:answer|solution|result)\b(?! (?:should|must|choices?|options?|format|has to|needs?|in|with|as))"
-    r"|\bannotator(?:'s|s')? (?:label|answer|solution|note|mark)?s?[ ]?(?:says|states|gives|lists|marked|put|chose|wrote|is|has)\b",
-    rf"\b(?:know|knew|known|knowing|have|had|having|seen|given|told|got|learned) (?:that )?(?:what )?the {_RIGHT}{_WHAT}(?: is| was)? {_BEFORE}\b",
-    rf"\b(?:i|we) (?:already |happen to |do )(?:know|have|knew) (?:that |what )?(?:the|this) {_RIGHT}{_WHAT}\b{_NOT_KIND}(?! (?:to|for) (?:the |part|question|step)|(?: is| was) (?:an?|in|positive|negative|even|odd|between|less|more|greater|at)\b)",
-    rf"\b(?:the|this|that|whose) {_RIGHT}(?:answer|solution) (?:is|was) (?:already )?known (?:to (?:be|equal)\b|already\b|in advance|beforehand|,? so|and )"
-    rf"|\b(?:the|a|this|that) known {_RIGHT}(?:answer|solution)(?= (?:is|was|of|being)\b|[ ]?[.,;:])|\b(?:match(?:es)?|reach|support|justify|confirms?|agrees? with) the (?:known|supposed|stated|target|desired) {_RIGHT}(?:answer|result|solution)\b",
-    r"\b(?:i'm|i am|we're|we are|was|it's|it is) (?:apparently |evidently )?(?:supposed|meant|expected) to (?:get|arrive at|end up (?:with|at)|reach|conclude|land on|come (?:out )?(?:to|at)"
-    r"|obtain|answer|be) (?:with )?(?:-?\d[\d.,]*|option [a-h]|[(]?[a-h][)]?)(?=[ ]?(?:[.,;:)]|$)| (?:but|so|and (?:i|not)|as the|according|anyway|here)\b)",
-    r"\b(?:agrees?|agreeing|match(?:es|ing)?|coincides?|align(?:s|ed)?|in line|fits|consistent|consonant|tall(?:y|ies)|accord(?:s|ing)?|compar(?:e|ing|es))(?: nicely| exactly| perfectly| well)?(?: with| to)?[ ]"
-    r"(?:the|what the) (?:answer|solution|label|ground[- ]truth|gold|response|result|value) (?:(?:that |which )?(?:(?:i|we) (?:was|were|have been|'ve been)|(?:is|was|has been) )?(?:given|provided|told|supplied|shown)(?: to (?:me|us))?"
-    r"(?! (?:by (?:the )?(?:formula|equation|calculator|method|expression|rule|theorem)|in (?:the )?(?:table|figure|image|diagram|chart|graph|options|choices|problem|question)|for|that|as one|among))|in the (?:prompt|metadata|instructions?|key)|(?:the )?(?:user|prompt|dataset) (?:gave|provided|states?|supplied))\b",
-    r"\b(?:according to|per|agrees? with|match(?:es|ing)?|consistent with|known|given|provided|compare(?:d)? with|same as|equals?) (?:the )?(?:ground[- ]truth|gold standard|gold label)\b(?! (?:line|curve|bar|image|mask|box|column|row|plot|points?|in the|labels|data))",
-    r"\b(?:my (?:job|task|role|goal)|i(?:'m| am|'ve been| was| need| have| should| must|'ll)|the user (?:wants|asks?|asked|needs|expects)(?: me| us)?)\b[^.\n]{0,40}\b(?:explain|justify|show|rationali[sz]e|demonstrate|derive|find|construct|produce|write|provide|come up with|reconstruct|invent|build|create|generate|work)[ ]"
-    r"(?:\w+ ){0,6}(?:(?:how|why) (?:to|we|i|one|you|someone)(?: can| could| might| would)? (?:get|gets|arrive|arrives|come|comes|reach|reaches|ended? up)(?: there| to that| to this| at (?:that|this|it|the (?:given|correct|right|provided|known))|\b the (?:given|correct|right|provided|known))"
-    r"|(?:leads?|leading|gets?|arrives?|arriving|ends?|ending|works? (?:back|up)|reach(?:es|ing)?|support(?:s|ing)?|justif(?:y|ies|ying)) ?(?:to|at|in|with|up at)? (?:the|that|this) (?:given |provided |correct |known |right |stated |expected |target |desired )+(?:answer|result|solution|conclusion))\b",
-    r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as if|as though|like)|as if|as though|without (?:saying|mentioning|revealing|admitting|letting on|disclosing|showing|referring)|(?:don't|do not|shouldn't|should not|must not|can't|cannot|mustn't|never) (?:let on|reveal|mention|say|disclose|admit|show|refer to))\b[^.\n]{0,30}\b"
-    r"(?:(?:know|knew|known|told|given|seen|saw|had|have|have seen|been told|was told|was given|i know|of) (?:that )?(?:the|this|what the|about the) (?:\w+ )?(?:answer|solution|label|ground[- ]truth|description|caption)|the (?:given|provided|reference|ground[- ]truth|known) (?:answer|solution|label)|the answer (?:was|is|has been) (?:given|provided|known))",
-    r"\b(?:back(?:ward|wards)?|reverse(?:[- ]engineer)?(?:ing)?|start(?:ing)?|retrace|retracing|peek(?:ing|ed)?|cheat(?:ing|ed)?|look(?:ing|ed)?)\b (?:\w+ ){0,3}?(?:from|at|with) the (?:given|provided|correct|right|known|gold|final|supplied|stated|reference|official|answer) ?(?:answer|solution|result|key|label)\b(?! (?:choices?|options?))",
+    r"|\b(?:know|see|clear|learn|given|told|gather|take|says?|stated)\b[^.\n]{0,15} (?:from|in|by|via|per"
+    r"|according to) the (?:hint|prompt|metadata|instructions?|system (?:prompt|message)"
+    r"|dataset)\b[^.\n]{0,20}\b(?:answer|solution|result)\b(?! (?:should|must|choices?|options?|format|has to|needs?"
+    r"|in|with|as))"
+    r"|\bannotator(?:'s|s')? (?:label|answer|solution|note|mark)?s?[ ]?(?:says|states|gives|lists|marked|put|chose"
+    r"|wrote|is|has)\b",
+    r"\b(?:know|knew|known|knowing|have|had|having|seen|given|told|got"
+    rf"|learned) (?:that )?(?:what )?the {_RIGHT}{_WHAT}(?: is| was)? {_BEFORE}\b",
+    r"\b(?:i|we) (?:already |happen to |do )(?:know|have|knew) (?:that |what )?(?:the"
+    rf"|this) {_RIGHT}{_WHAT}\b{_NOT_KIND}(?! (?:to|for) (?:the |part|question|step)|(?: is| was) (?:an?|in|positive"
+    r"|negative|even|odd|between|less|more|greater|at)\b)",
+    rf"\b(?:the|this|that|whose) {_RIGHT}(?:answer|solution) (?:is|was) (?:already )?known (?:to (?:be|equal)\b"
+    r"|already\b|in advance|beforehand|,? so|and )"
+    rf"|\b(?:the|a|this|that) known {_RIGHT}(?:answer|solution)(?= (?:is|was|of|being)\b|[ ]?[.,;:])"
+    r"|\b(?:match(?:es)?|reach|support|justify|confirms?|agrees? with) the (?:known|supposed|stated|target"
+    rf"|desired) {_RIGHT}(?:answer|result|solution)\b",
+    r"\b(?:i'm|i am|we're|we are|was|it's|it is) (?:apparently |evidently )?(?:supposed|meant|expected) to (?:get"
+    r"|arrive at|end up (?:with|at)|reach|conclude|land on|come (?:out )?(?:to|at)"
+    r"|obtain|answer|be) (?:with )?(?:-?\d[\d.,]*|option [a-h]|[(]?[a-h][)]?)(?=[ ]?(?:[.,;:)]|$)| (?:but|so"
+    r"|and (?:i|not)|as the|according|anyway|here)\b)",
+    r"\b(?:agrees?|agreeing|match(?:es|ing)?|coincides?|align(?:s|ed)?|in line|fits|consistent|consonant|tall(?:y"
+    r"|ies)|accord(?:s|ing)?|compar(?:e|ing|es))(?: nicely| exactly| perfectly| well)?(?: with| to)?[ ]"
+    r"(?:the|what the) (?:answer|solution|label|ground[- ]truth|gold|response|result|value) (?:(?:that "
+    r"|which )?(?:(?:i|we) (?:was|were|have been|'ve been)|(?:is|was|has been) )?(?:given|provided|told|supplied"
+    r"|shown)(?: to (?:me|us))?"
+    r"(?! (?:by (?:the )?(?:formula|equation|calculator|method|expression|rule|theorem)|in (?:the )?(?:table|figure"
+    r"|image|diagram|chart|graph|options|choices|problem|question)|for|that|as one|among))|in the (?:prompt|metadata"
+    r"|instructions?|key)|(?:the )?(?:user|prompt|dataset) (?:gave|provided|states?|supplied))\b",
+    r"\b(?:according to|per|agrees? with|match(?:es|ing)?|consistent with|known|given|provided|compare(?:d)? with"
+    r"|same as|equals?) (?:the )?(?:ground[- ]truth|gold standard|gold label)\b(?! (?:line|curve|bar|image|mask|box"
+    r"|column|row|plot|points?|in the|labels|data))",
+    r"\b(?:my (?:job|task|role|goal)|i(?:'m| am|'ve been| was| need| have| should| must|'ll)|the user (?:wants|asks?"
+    r"|asked|needs|expects)(?: me| us)?)\b[^.\n]{0,40}\b(?:explain|justify|show|rationali[sz]e|demonstrate|derive"
+    r"|find|construct|produce|write|provide|come up with|reconstruct|invent|build|create|generate|work)[ ]"
+    r"(?:\w+ ){0,6}(?:(?:how|why) (?:to|we|i|one|you|someone)(?: can| could| might| would)? (?:get|gets|arrive"
+    r"|arrives|come|comes|reach|reaches|ended? up)(?: there| to that| to this| at (?:that|this|it|the (?:given"
+    r"|correct|right|provided|known))|\b the (?:given|correct|right|provided|known))"
+    r"|(?:leads?|leading|gets?|arrives?|arriving|ends?|ending|works? (?:back|up)|reach(?:es|ing)?|support(?:s|ing)?"
+    r"|justif(?:y|ies|ying)) ?(?:to|at|in|with|up at)? (?:the|that|this) (?:given |provided |correct |known |right "
+    r"|stated |expected |target |desired )+(?:answer|result|solution|conclusion))\b",
+    r"\b(?:pretend(?:ing)?|act(?:ing)? (?:as if|as though|like)|as if|as though|without (?:saying|mentioning"
+    r"|revealing|admitting|letting on|disclosing|showing|referring)|(?:don't|do not|shouldn't|should not|must not"
+    r"|can't|cannot|mustn't|never) (?:let on|reveal|mention|say|disclose|admit|show|refer to))\b[^.\n]{0,30}\b"
+    r"(?:(?:know|knew|known|told|given|seen|saw|had|have|have seen|been told|was told|was given|i know"
+    r"|of) (?:that )?(?:the|this|what the|about the) (?:\w+ )?(?:answer|solution|label|ground[- ]truth|description"
+    r"|caption)|the (?:given|provided|reference|ground[- ]truth|known) (?:answer|solution|label)|the answer (?:was"
+    r"|is|has been) (?:given|provided|known))",
+    r"\b(?:back(?:ward|wards)?|reverse(?:[- ]engineer)?(?:ing)?|start(?:ing)?|retrace|retracing|peek(?:ing|ed)?"
+    r"|cheat(?:ing|ed)?|look(?:ing|ed)?)\b (?:\w+ ){0,3}?(?:from|at|with) the (?:given|provided|correct|right|known"
+    r"|gold|final|supplied|stated|reference|official|answer) ?(?:answer|solution|result|key|label)\b(?! (?:choices?"
+    r"|options?))",
 )
 _ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
 _SHOWN_WORDS = phrases(
