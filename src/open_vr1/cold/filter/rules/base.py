@@ -130,3 +130,8 @@ def any_of(*patterns: str) -> re.Pattern:
 def word_set(words: str) -> frozenset[str]:
     """The words of a list that is written as a text."""
     return frozenset(words.split())
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """The parts of a text between its bars."""
+    return tuple(text.split("|"))

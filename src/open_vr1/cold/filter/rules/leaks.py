@@ -3,7 +3,8 @@
 import re
 
 from open_vr1.cold.filter.rewording import TEXT_PHRASES
-from open_vr1.cold.filter.rules.base import Check, any_of, read
+from open_vr1.cold.filter.rules.base import Check, any_of, phrases, read
+from open_vr1.cold.filter.rules.golds import answer_known
 from open_vr1.cold.filter.rules.refusals import PICTURE, unseen
 from open_vr1.cold.rows import Candidate
 
@@ -40,95 +41,133 @@ _TEXT = any_of(
     rf"\b(?:convert|translat|turn)(?:ed|ing)? (?:the |this )?{PICTURE} (?:in)?to (?:text|words)\b|"
     rf"\balt[- ]text\b|\bimage captioning\b",
 )
-_NOUN = r"(?:answer|solution|label|response|option|result)"
-_GOLD = (
-    r"(?:given|provided|supplied|reference|ground[- ]truth|gold|golden|gold[- ]standard|official|annotated|"
-    r"labell?ed|pre-?given)"
+# Another account of the picture than itself, and someone who gave it.
+_ACCOUNT = (
+    r"(?:description|caption|summary|transcript(?:ion)?|account|notes|narration|rendering|rendition|write-?up"
+    r"|breakdown"
+    r"|representation|depiction|verbali[sz]ation|paraphrase|listing|version|explanation|outline)"
 )
-_STATED = (
-    r"(?:is|was|says|said|states|stated|indicates|being|shows|must|should|would|seems|to be|of|here|"
-    r"in the (?:prompt|input|data|user)|[:=])"
+_WORDED = r"(?:textual|text-only|text-based|text|verbal|written|typed|worded|spoken|prose|transcribed|verbali[sz]ed)"
+_SCENE = rf"(?:{PICTURE}|scene|original)"
+_ORIGINAL = rf"(?:the|this|that|an?|any) (?:actual |real |original |full |raw )?{_SCENE}"
+_TELLER = (
+    r"(?:whoever|whomever|(?:the|a) (?:person|human|someone|one|annotator|captioner|narrator|transcriber|friend"
+    r"|writer)"
+    r"(?: who| that)|someone(?: else)?(?: who| has)?|somebody(?: else)?(?: who| has)?)"
 )
-_NOT_FORMAT = (
-    r"(?! (?:(?:is|should be|must be|was|be) )?(?:(?:in|as|given|an?|one|only|single|rounded|written|expressed|"
-    r"chosen|selected"
-    r"|just|either|choices?|options?|format|correct to|simplified|from) ?)\b(?! ?[.,;:]))"
+_NO_SIGHT = (
+    r"(?:cannot|can not|can't|couldn't|could not|(?:am |'m |are |being )?(?:not able|unable) to|haven't|have not|never"
+    r"|didn't|did not|don't get to|without)"
 )
-_ANSWER = any_of(
-    rf"\b{_GOLD} (?:correct |final |right |true )?(?:answer|solution|label)\b(?! (?:choices?|options?|format|"
-    rf"is (?:in|as|an?|one)\b))"
-    rf"(?=[ ]?(?: {_STATED}|[.,;)]| (?:provided|and my|because|since|so|but)\b|$))",
-    rf"\b(?:match(?:es|ing)?|agrees? with|consistent with|align(?:s|ed|ing)? with|same as|confirms?|equals?|"
-    rf"justif(?:y|ies)|"
-    rf"support(?:s|ing)?|arrive at|get to|reach|lead(?:s|ing)? to|obtain) (?:the|that|this) {_GOLD} (?:correct |"
-    rf"final |right )?{_NOUN}\b",
-    r"\bground[- ]truth (?:answer|solution|label|is|says|states|value)\b|\bgold(?:en)? (?:answer|label)\b",
-    r"\b(?:correct|right|final|true|actual|the) (?:final )?answer,? (?:that |which )?(?:is |was |"
-    r"has been )?(?:already )?(?:provided|supplied)\b",
-    r"\b(?:correct|right|true|the) answer (?:that |which )?(?:(?:is|was|has been) )?given(?= (?:is|was|"
-    r"as (?!an? |the )|to (?:me|us)|here|says"
-    r"|in the (?:prompt|user|input|instruction|description|hint|data)|by the (?:user|prompt|dataset))\b|[ ]?[,.;:])",
-    r"\banswer (?:is|was|has been) (?:already )?(?:given|provided|supplied|stated|listed|specified) (?:as|"
-    r"to be)[ ](?!an? |the |one |in )",
-    r"\banswer (?:is|was|has been|were) (?:already )?(?:given|provided|supplied|told|revealed)(?: to (?:me|us)|"
-    r" by the (?:user|prompt)"
-    r"| in the (?:prompt|user|input|instructions?|description|hint|metadata|data))",
-    rf"\b(?:the|a) (?:user|prompt|instructions?|hint|description|dataset|annotation)(?:'s)?[ ](?:has |had |"
-    rf"also |already |clearly |explicitly ){{0,3}}"
-    rf"(?:says?|said|states?|stated|mentions?|mentioned|tells?|told|claims?|claimed|indicates?|indicated|notes?|"
-    rf"noted|gives?|gave"
-    rf"|given|provides?|provided|confirms?|confirmed|specif(?:y|ies|ied)|insists?|expects?|lists?|shows?)"
-    rf"(?: me| us)?(?: that)? (?:the |an? |their |its )?(?:correct |right |final |true |expected |"
-    rf"actual )?answer\b(?! (?:choices?|options?|format|in\b|with\b|as (?:an?|the)\b)){_NOT_FORMAT}",
-    rf"\b(?:i|we)(?: (?:was|were|am|are|have been)|'m|'ve been|'re) (?:already )?(?:told|given|informed|"
-    rf"provided with)[ ](?:that )?(?:the )?(?:correct |right |final |true )?answer\b(?! (?:choices?|"
-    rf"options?)){_NOT_FORMAT}",
-    r"\b(?:i|we) (?:already )?know (?:that )?the (?:correct|right|true) answer (?:is|should|must)\b"
-    r"|\b(?:i|we) already know (?:that )?the (?:final )?answer (?:is|should|must)\b",
-    r"\banswer key\b(?! (?:insight|idea|step|point|fact|part|feature))|\b(?:answer|solution) (?:provided|"
-    r"supplied|given) (?:by|in) the (?:user|prompt|dataset|input)\b",
-    r"\breverse[- ]engineer(?:ing)?\b[^.\n]{0,40}\banswer\b|\bback(?:ward|wards)? from the (?:given|provided|"
-    r"correct|known|gold|final) answer\b",
-    r"\b(?:since|because|given that|knowing that) the (?:correct|right|true) answer is (?:supposed|known|given|"
-    r"said|stated|already)\b",
-    r"\bthe (?:correct|right|final|expected)? ?answer is supposed to be\b",
-    r"\b(?:problem|question|they) (?:already )?(?:provides?|gives?|gave|provided) (?:us |me )?the (?:correct |"
-    r"right |final |true )?answer (?:as|is|to be)\b(?! (?:an?|the) )",
-    r"\b(?:it (?:was|is|has been)|it's) (?:stated|said|told|given) that the (?:correct |right |"
-    r"final )?answer (?:is|was)\b",
-    r"\banswer is already (?:given|known|provided|stated|there)\b|\bthe solution (?:says|states|claims)\b",
+_SECOND_HAND = any_of(
+    # "the written account I was given", "the summary of the picture says", "the passage I have instead of the image"
+    rf"\b{_WORDED} {_ACCOUNT}s? (?:(?:of|for|about|describing|from) (?:the|this|that|an?|your) (?:\w+ )?{PICTURE}\b"
+    r"|(?:that )?(?:i|we)\b"
+    rf"|provided\b|supplied\b|given to\b|instead\b|alone\b)",
+    r"\b(?:according to|based on|from|per|using|trust|trusting|follow|following|consult|consulting|only|rely on"
+    r"|relying on"
+    rf"|by) (?:the|this|that|your|their) (?:\w+ )?{_ACCOUNT}s? (?:of|about|from) (?:the|this|that) {PICTURE}\b",
+    rf"\b(?:the|this|that|their|your) (?:{_WORDED} |given |provided |supplied )?(?:summary|transcript(?:ion)?|notes"
+    r"|account|narration"
+    rf"|write-?up|passage|paragraph|listing|rendition|version|wording|words|text|information)[ ]"
+    r"(?:that |which )?(?:(?:i|we) (?:was|were|am|have been|'ve been|got|received|have(?! to| been asked)|had|rely"
+    r"|depend)"
+    rf"|(?:was|were|has been|have been) (?:given|handed|passed|provided|supplied|relayed|sent) to (?:me|us))\b",
+    rf"\b(?:{_ACCOUNT}|text|words|passage|paragraph|wording|textual \w+)s? (?:\w+ ){{0,3}}(?:instead of|rather than"
+    r"|in place of|in lieu of"
+    r"|and not|but not|not|without) (?:having |seeing |being shown |access to )?(?:the|this|that|an?"
+    rf"|any) (?:actual |real |original |full |raw )?{PICTURE}\b(?! (?:text|caption|label|itself is))",
+    # "I only know what I was told", "going by what the user told me", "taking their word for it"
+    r"\b(?:i|we|i'm|i've|we've|only|just|from|on|by|of|as|trust|with|than) (?:\w+ )?what (?:(?:i|we) (?:was|were|am"
+    r"|are|have been|'ve been|have)"
+    rf"|i'm|i've been|we've been|(?:is|was|has been|'s been)|(?:the user|someone|they|you) (?:has |have )?)[ ]?"
+    r"(?:told|relayed|conveyed|recounted|told me|passed on|told us|described|relayed to me)\b(?! (?:in|as"
+    rf"|by) (?:the|this) (?:{PICTURE}|problem|question))",
+    rf"\btak(?:e|ing) (?:\w+ |the user's )word for (?:it|this|that)\b|\b(?:second[- ]?hand|hearsay)\b[^.\n]{{0,30}}\b"
+    rf"(?:{_ACCOUNT}|information|knowledge|{PICTURE})",
+    r"\b(?:i'm|i am|i was|i've been|we're|we are|we were) (?:only |just |merely |never )?(?:told|reading"
+    r"|read)[ ](?:only |just |merely )?"
+    rf"(?:about |of )?(?:an?|the|this|what the) (?:{PICTURE} (?:looks|contains|shows|is like|through)|(?:textual "
+    r"|verbal |written )?(?:description|account|summary|transcript))",
+    # "whoever transcribed it", "the person who described the picture"
+    rf"\b{_TELLER} (?:has |had |first )?(?:described|transcribed|captioned|annotated|verbali[sz]ed"
+    rf"|put)[ ](?:the (?:\w+ )?{_SCENE}|this|it|what|all|everything)\b"
+    rf"(?! (?:in the (?:{PICTURE}|passage|text)|under|below))",
+    rf"\b{_TELLER} (?:has |had )?(?:wrote|written|typed|made|drafted|prepared|composed) (?:up |out |down )?(?:(?:the"
+    rf"|this|that) (?:\w+ )?{_ACCOUNT}"
+    rf"|(?:it|this|what|everything) (?:up|out|down)\b|down what)\b",
+    # "pretend to look at the picture", "as if I were seeing the image"
+    r"\b(?:pretend(?:ing)?|act(?:ing)?|writ(?:e|ing)|reason(?:ing)?|answer(?:ing)?|respond(?:ing)?|speak(?:ing)?"
+    rf"|talk(?:ing)?|sound)\b[^.\n]{{0,30}}\b"
+    r"(?:(?:as if|as though|like|that|to) (?:i |i'm |i am |i've |i have |i'd |we |be |to )?(?:were |was |can "
+    r"|could |had |to )?(?:actually |directly )?(?:see|seen|seeing|look|looked"
+    rf"|looking|viewing|have seen)(?: at)? (?:it|the|this) ?{PICTURE}?)",
+    r"\b(?:just|only|simply|solely|purely|merely|entirely|exclusively)(?: have| need|'ve got)?(?: to)? (?:follow"
+    r"|go by|trust|rely on|work from|use|go on|on|from"
+    r"|go off|work with|depend on) (?:the |this |that |these |plain )?(?:text|words|written words|wording)\b"
+    r"(?! (?:in|on|of|at|above|below|inside|box|boxes|label|labels|problem|that|which|written|from|under|next))",
+    r"\b(?:follow|trust|go by|rely on|relying on|trusting|going by|work from|working from) the text\b(?= ?[.,;]"
+    r"| alone| only| here| i )",
+    r"\b(?:only|just|merely|nothing but|nothing except) (?:have |has |got |given |a |the |some ){0,2}(?:words|text"
+    r"|sentences|few lines|text input)\b[^.\n]{0,20}\b(?:go on|work with|rely on|go by|work from)\b"
+    r"|\bno (?:actual|real) (?:image|picture|photo|diagram|figure|visual)s?\b(?! (?:of|number))",
+    rf"\b{_TELLER} (?:has |had )?(?:wrote|written|write|writing) (?:up|down|out) (?:the|this|that"
+    rf"|what) (?:\w+ )?(?:{_SCENE}|scene|was|is|it)\b",
+    rf"\b(?:{PICTURE}|scene) (?:has been|was|is|had been|got) (?:summari[sz]ed|transcribed|verbali[sz]ed|narrated"
+    r"|paraphrased|relayed|conveyed|captioned|rendered|put|turned|converted|written"
+    r"|explained|recounted|translated|spelled|laid)(?: out| up| down)? (?:for me|to me|for us|to us|in words"
+    r"|into words|as text|to text|in text|into text|in writing|verbally|in prose|textually)\b",
+    r"\b(?:what|all|everything|the only thing) (?:that )?(?:i|we)(?:'ve)? (?:have|got|was given|were given|am given"
+    r"|get|had|received)(?: here| to go on| to work with| available)? (?:is|are) (?:a|an|the|only|just|some|this) "
+    rf"(?:\w+ )?(?:{_ACCOUNT}|text|words|sentences|paragraph|passage)s?\b",
+    r"\b(?:transcript(?:ion)?|narration|verbali[sz]ation|write-?up|paraphrase|retelling|word picture) of (?:the"
+    rf"|this|that|an?) (?:\w+ )?{PICTURE}\b",
+    r"\b(?:make|making) it (?:look|seem|sound|appear) (?:like|as if|as though|that) (?:i|we)\b"
+    r"|\bso (?:that )?it (?:looks|seems|sounds|appears) (?:like|as if|as though|that) (?:i|we)\b",
+)
+_BY_EYE = any_of(
+    # "I can't see it myself", "I haven't looked at the image", "not being able to check it with my own eyes"
+    rf"\b{_NO_SIGHT} (?:actually |really |directly |even |ever )?(?:see|seen|view|viewed|check|checked|verify"
+    r"|look at|looked at|looking at|inspect|inspected"
+    r"|confirm|seeing|checking|observe|examine)[ ](?:(?:it|this|that|them|any of (?:it|this)|things"
+    rf"|{_ORIGINAL}) )?(?:for )?"
+    r"(?:myself|ourselves|first[- ]?hand|with my own eyes|visually|with our own eyes|by looking)\b(?! (?:that|why"
+    r"|how))",
+)
+_NOT_SEEN = any_of(
+    rf"\b(?:instead|in place) of (?:the|an?) (?:actual |real )?{PICTURE},? (?:i|we)(?:'ve)? (?:only |just )?(?:have"
+    r"|had|got|was given|were given|am given)\b",
+    r"\bwithout (?:ever |actually |really )?having (?:seen|looked at|viewed|been shown) (?:the|this|that"
+    rf"|any) (?:actual |real |original )?{PICTURE}\b(?! (?:of|formed|in))",
+    r"\b(?:i|we)(?:'ve| have|'m| am|'re| are)? (?:not|never|haven't|n't|can't|cannot|didn't|aren't"
+    r"|don't) (?:actually |really |even |ever |directly )*"
+    r"(?:seen|see|saw|looked at|looking at|look at|been shown|viewed|shown) (?:the|this|that|any) (?:actual |real "
+    rf"|original |source )*{_SCENE}\b"
+    r"(?! (?:of|formed|on|from|from|as|like|with|correctly|well|carefully|clearly|side|part|in|for|problem|equation"
+    r"|price|cost|value|number|question|text))",
 )
 _TEXT_WORDS = ("descri", "caption", "text", "the user", "a user")
-_ANSWER_WORDS = ("answer", "solution", "label", "ground", "gold")
-_SHOWN_WORDS = (
-    *(
-        "given",
-        "provided",
-        "supplied",
-        "reference",
-        "ground",
-        "gold",
-        "official",
-        "annotat",
-        "label",
-        "user",
-        "prompt",
-    ),
-    *(
-        "instruct",
-        "hint",
-        "descri",
-        "dataset",
-        "system",
-        "told",
-        "inform",
-        "know",
-        "key",
-        "reverse",
-        "backward",
-        "stated",
-    ),
-    *("revealed", "listed", "specified", "supposed", "provide", "give ", "gives", "gave ", "solution says"),
+_SECOND_HAND_WORDS = phrases(
+    "text|verbal|written|typed|worded|descri|caption|summar|transcri|account|narrat|passage|paragraph|wording|"
+    "words|inform|told|relayed|recount|word for|hand |hearsay|whoever|who |paraphras|sentences|write-up|"
+    "writeup|retelling|pretend|as if|as though|look like|seem|sound|appear|version|rendition|no actual|"
+    "no real"
+)
+_EYES = ("myself", "ourselves", "first-hand", "first hand", "firsthand", "own eyes", "visually", "by looking")
+_SEEN = (
+    "instead of",
+    "in place of",
+    "seen",
+    "saw ",
+    "see the",
+    "see this",
+    "see that",
+    "see any",
+    "looked at",
+    "looking at",
+    "look at",
+    "shown",
+    "viewed",
 )
 
 
@@ -140,7 +179,10 @@ def leakage() -> Check:
         return (
             next((found for pattern in _PHRASES if (found := reading.search(pattern, _TEXT_WORDS))), None)
             or reading.search(_TEXT, _TEXT_WORDS)
-            or reading.search(_ANSWER, _SHOWN_WORDS, _ANSWER_WORDS)
+            or reading.search(_SECOND_HAND, _SECOND_HAND_WORDS)
+            or reading.search(_BY_EYE, _EYES)
+            or reading.search(_NOT_SEEN, _SEEN)
+            or answer_known(reading)
             or unseen(reading)
         )
 

@@ -81,7 +81,7 @@ _GIVES_UP = any_of(
 _GOES_ON = re.compile(r"\b(?:but|wait|however|let me|unless|until|directly|yet)\b")
 _PICTURES = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
 _PICTURES += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
-_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "absent", "lack", "to see")
+_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "never", "absent", "lack", "to see")
 _SIGNS = (
     "sorry",
     "apolog",
