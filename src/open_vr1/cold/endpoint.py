@@ -178,13 +178,18 @@ class Endpoint:
         # Lists are public at some endpoints, and not complete at others: there only a request can tell.
         if self.teacher["model"] in served and not name:
             return
-        response = await self._greet()
+        for attempt in range(GREETINGS):
+            # Servers also close a connection after a reply, without a word.
+            if (response := await self._greet()).status:
+                break
+            await asyncio.sleep(self.teacher.get("wait", 1.0) * 2**attempt)
         if not response.status:
             raise UserError(f"{self._name()} does not answer a request ({response.problem})")
         if response.status in (400, 404, 422) and served and self.teacher["model"] not in served:
             known = f"it serves {', '.join(served[:LISTED])}{', ...' if len(served) > LISTED else ''}"
             raise UserError(f"{self.key}.model: {self.teacher['model']} is not served at {self.url}; {known}")
-        if response.status in SAID_TO_ALL:
+        names_the_model = response.status in (400, 422) and self.teacher["model"] in _quote(response.body)
+        if response.status in SAID_TO_ALL or names_the_model:
             raise UserError(self._refusal(response))
         if response.status == 200 and not _is_completion(response.body):
             fix = "write an OpenAI-compatible address, up to and with /v1"
@@ -258,7 +263,7 @@ def _quote(body: bytes) -> str:
     try:
         error = json.loads(text)
         error = error.get("error", error)
-        text = error.get("message", text) if isinstance(error, dict) else str(error)
+        text = error.get("message") or error.get("detail") or text if isinstance(error, dict) else str(error)
     except (ValueError, AttributeError):
         pass
     return " ".join(str(text).split())[:QUOTED] or "nothing"
