@@ -50,7 +50,9 @@ def make_recipe(source: Path, folder: Path, url: str | None = None, **keys) -> P
 
 def rows_of(made: ColdRun) -> list[dict]:
     """The dataset without what names the recipe, whose address differs."""
-    rows = [row for path in sorted((made.folder / "data").glob("*.parquet")) for row in pq.read_table(path).to_pylist()]
+    rows = [
+        row for path in sorted((made.folder / "data").glob("*.parquet")) for row in pq.read_table(path).to_pylist()
+    ]
     return [{**row, "provenance": {**row["provenance"], "recipe": ""}} for row in rows]
 
 
@@ -110,12 +112,18 @@ def test_poison_is_the_rejects_own_and_nobody_elses(source, tmp_path, undisturbe
         path = make_recipe(source, tmp_path, url, **patient(url, attempts=2))
         made = run(path)
         assert made.counts("filter")["rejected"]["no_reply"] > 0
-        poisoned = {f"toy/{row['id']}" for row in pq.read_table(source, columns=["id"]).to_pylist() if is_poisoned(row["id"], 0, 0.1)}
+        poisoned = {
+            f"toy/{row['id']}"
+            for row in pq.read_table(source, columns=["id"]).to_pylist()
+            if is_poisoned(row["id"], 0, 0.1)
+        }
         rejects = rejects_of(made)
         no_reply = {name for name, row in rejects.items() if row["rule"] == "no_reply"}
         # The teacher takes rows that show and ask the same for one.
         assert poisoned and poisoned <= no_reply and len(no_reply) <= len(poisoned) + 2
-        assert all("2 attempts, the last: status 500: the engine died" in rejects[name]["evidence"] for name in no_reply)
+        assert all(
+            "2 attempts, the last: status 500: the engine died" in rejects[name]["evidence"] for name in no_reply
+        )
         assert rows_of(made) == [row for row in undisturbed if row["id"] not in no_reply]
 
         asked = Counter(log_of(url)["requests"])
@@ -288,18 +296,31 @@ def test_a_refusal_of_everybody_stops_the_run_and_of_one_row_does_not(status):
 
 @pytest.mark.parametrize("answer", [(500, {}, "broke"), (200, {}, "<html>"), (200, {}, said("", reasoning=None))])
 def test_a_row_fails_alone_while_others_are_answered(answer):
-    with scripted(*[answer] * TEACHER["attempts"], OK) as server, pytest.raises(RowFailed, match="3 attempts, the last"):
+    with (
+        scripted(*[answer] * TEACHER["attempts"], OK) as server,
+        pytest.raises(RowFailed, match="3 attempts, the last"),
+    ):
         ask(server.url)
 
 
 def test_an_endpoint_that_answers_nobody_is_down():
-    with scripted((503, {}, "loading")) as server, pytest.raises(EndpointDown, match="no longer answers: status 503: loading"):
+    with (
+        scripted((503, {}, "loading")) as server,
+        pytest.raises(EndpointDown, match="no longer answers: status 503: loading"),
+    ):
         ask(server.url)
 
 
 @pytest.mark.parametrize(
     "body",
-    ["null", "[]", '{"choices": []}', '{"choices": [{}]}', '{"choices": [{"message": {"content": 3}}]}', '{"choices": null}'],
+    [
+        "null",
+        "[]",
+        '{"choices": []}',
+        '{"choices": [{}]}',
+        '{"choices": [{"message": {"content": 3}}]}',
+        '{"choices": null}',
+    ],
 )
 def test_replies_of_no_shape_are_asked_again(body):
     with scripted((200, {}, body), OK) as server:
@@ -352,7 +373,9 @@ def test_a_request_that_no_row_gets_an_answer_to_stops_the_run(source, tmp_path)
     """Such as an option that the endpoint does not have: rows are no worse for it."""
     with scripted((400, {}, "no option top_k"), models=["toy-vision", "toy-reasoner"]) as server:
         path = make_recipe(source, tmp_path, server.url, executor={"tasks": 1})
-        with pytest.raises(UserError, match=f"vision: not one of the first {FAILURES_TO_STOP} rows .*no option top_k") as stop:
+        with pytest.raises(
+            UserError, match=f"vision: not one of the first {FAILURES_TO_STOP} rows .*no option top_k"
+        ) as stop:
             run(path)
         assert "\n" not in str(stop.value)
         assert len(server.times) < FAILURES_TO_STOP + 20

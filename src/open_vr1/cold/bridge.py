@@ -13,7 +13,6 @@ import base64
 import heapq
 import os
 import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
@@ -404,19 +403,12 @@ def _in_one_line(error: BaseException, key: str, server_log: str | None) -> Exce
 def end_with_the_run() -> None:
     """
     In a process that the run has started for a task: end in order, with the server that the task has started, when the run
-    ends it or is gone. Ctrl-C is the run's to hear.
+    ends it. Ctrl-C is the run's to hear.
     """
-    run = multiprocess.parent_process()
-    if run is None or signal.getsignal(signal.SIGTERM) is _end:
+    if multiprocess.parent_process() is None or signal.getsignal(signal.SIGTERM) is _end:
         return
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _end)
-
-    def watch() -> None:
-        run.join()
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, daemon=True).start()
 
 
 def _end(number: int, frame: Any) -> None:

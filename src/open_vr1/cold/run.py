@@ -113,7 +113,12 @@ class ColdRun:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         """Two runs that write the same files would spoil both; the lock goes with the process that holds it."""
-        self.build.mkdir(parents=True, exist_ok=True)
+        try:
+            self.build.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(
+                f"{self.where}: output_dir: {self.folder}: {error.strerror}; write another folder"
+            ) from error
         with (self.build / "lock").open("w") as lock:
             try:
                 # Not flock: children would inherit it, and hold it when this process is killed.
