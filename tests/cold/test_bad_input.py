@@ -290,7 +290,7 @@ def _wait_for(path: Path, process: subprocess.Popen, seconds: float = 60) -> Non
 def test_a_stopped_run_says_one_line_and_leaves_nobody_behind(make, source, tmp_path, number):
     """Ctrl-C goes to all processes of a terminal, a `kill` to one."""
     with serve(source, seed=0, latency=0.3, api_key="right") as slow:
-        path = make({"vision.url": slow, "vision.concurrency": 2, "executor.workers": 2})
+        path = make({"vision.url": slow, "vision.concurrency": 2})
         process = start(path)
         _wait_for(tmp_path / "cold_data/_build/describe/replies-00001.sqlite", process)
         time.sleep(0.3)

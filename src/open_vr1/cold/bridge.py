@@ -12,7 +12,6 @@ import asyncio
 import base64
 import heapq
 import os
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
@@ -20,7 +19,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import multiprocess
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.inference.servers import InferenceServer, SGLangServer, VLLMServer
@@ -206,7 +204,6 @@ class AskTeacher(InferenceRunner):
         self.work = work
 
     def run(self, data: Iterator[Document], rank: int = 0, world_size: int = 1) -> None:
-        end_with_the_run()
         self._store = RowStore(self.work.rows)
         self._told, self._done, self._failed, self._server = 0.0, 0, 0, None
         try:
@@ -398,18 +395,3 @@ def _in_one_line(error: BaseException, key: str, server_log: str | None) -> Exce
             return UserError(f"{problem}; mend that and run the same command again to go on")
         cause = cause.__cause__ or cause.__context__
     return RuntimeError(f"{type(error).__name__}: {error}")
-
-
-def end_with_the_run() -> None:
-    """
-    In a process that the run has started for a task: end in order, with the server that the task has started, when the run
-    ends it. Ctrl-C is the run's to hear.
-    """
-    if multiprocess.parent_process() is None or signal.getsignal(signal.SIGTERM) is _end:
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGTERM, _end)
-
-
-def _end(number: int, frame: Any) -> None:
-    raise SystemExit(128 + number)

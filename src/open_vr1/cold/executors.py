@@ -5,7 +5,6 @@ import json
 import os
 import shlex
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -18,8 +17,6 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-import multiprocess.forkserver
 
 from open_vr1.cold.arguments import ExecutorEntry, TeacherEntry
 from open_vr1.cold.bridge import AddDescriptions, AskTeacher, Pass, ReadRows
@@ -78,7 +75,6 @@ def run_pass(work: Pass, entry: ExecutorEntry, rows: int, line: Line) -> bool:
 def _execute(work: Pass, entry: ExecutorEntry) -> str | None:
     """Have the pass done, or on Slurm submitted; returns the job's id there."""
     executor = executor_for(work, entry)
-    _deaf_workers()
     try:
         executor.run()
     except subprocess.CalledProcessError as error:
@@ -176,14 +172,6 @@ def _served(work: Pass) -> Iterator[Pass]:
         return
     with served(entry, f"{work.key}.serve") as url:
         yield replace(work, url=url)
-
-
-def _deaf_workers() -> None:
-    """Ctrl-C is this process's to hear: its workers, which inherit what it does not hear now, are ended by it."""
-    if threading.current_thread() is threading.main_thread():
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        multiprocess.forkserver.ensure_running()
-        signal.signal(signal.SIGINT, before)
 
 
 class _Job:
