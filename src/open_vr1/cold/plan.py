@@ -19,6 +19,7 @@ from open_vr1.cold.arguments import ColdArguments, SourceEntry, TeacherEntry
 from open_vr1.cold.bridge.executors import check_executor
 from open_vr1.cold.bridge.prompting import NEEDED, read_prompt
 from open_vr1.cold.bridge.replies import Replies
+from open_vr1.cold.bridge.teachers import check_teacher
 from open_vr1.cold.filter.rules import make_rules
 from open_vr1.data_sources import looks_local
 from open_vr1.errors import UserError
@@ -103,6 +104,9 @@ def make_cold_plan(recipe: Recipe) -> ColdPlan:
 
 def _wrong(args: ColdArguments, where: str) -> Iterator[str]:
     checks = [lambda: make_rules(args.rules, args.rule_options, where), lambda: check_executor(args.executor, where)]
+    for key in ("vision", "reasoner"):
+        if teacher := getattr(args, key):
+            checks.append(lambda teacher=teacher, key=key: check_teacher(teacher, f"{where}: {key}", args.executor))
     checks += [lambda name=name: read_prompt(name, args.prompts_dir, f"{where}: prompts_dir") for name in NEEDED]
     for check in checks:
         try:

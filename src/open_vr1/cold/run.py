@@ -5,10 +5,13 @@ What a step is made from is hashed: the keys that concern it, the step before, a
 hash has not changed is skipped; replies of teachers are kept by what was asked, so no change here asks twice.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -16,9 +19,10 @@ from typing import Any
 
 from open_vr1.build import run_builds
 from open_vr1.cold.bridge.endpoint import check_endpoint
-from open_vr1.cold.bridge.executors import check_executor, run_pass
+from open_vr1.cold.bridge.executors import check_executor, check_machine, run_pass
 from open_vr1.cold.bridge.passes import Pass, outcomes_of
 from open_vr1.cold.bridge.prompting import read_prompt
+from open_vr1.cold.bridge.teachers import check_teacher
 from open_vr1.cold.decontaminate import check_against, decontaminate_rows
 from open_vr1.cold.facts import dataset_card, gather_facts
 from open_vr1.cold.filter import filter_rows
@@ -38,6 +42,8 @@ from open_vr1.recipe_types import nearest
 
 STEPS = ("gather", "decontaminate", "describe", "reason", "filter", "select", "shards", "report")
 PASSES = {"describe": "vision", "reason": "reasoner"}
+# File systems that cannot lock.
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
 class ColdRun:
@@ -60,8 +66,8 @@ class ColdRun:
         self.passes: dict[str, Pass] = {}
 
     def run(self) -> None:
-        self._check()
-        with disk_errors(self.folder):
+        with disk_errors(self.folder), self._alone():
+            self._check()
             for number, step in enumerate(self.steps, start=1):
                 line = Line(f"{number}/{len(self.steps)} {step}")
                 if not getattr(self, f"_{step}")(line) or step == self.args.until:
@@ -80,27 +86,51 @@ class ColdRun:
         self.rules = make_rules(args.rules, args.rule_options, self.where)
         if args.vision:
             check_executor(args.executor, self.where)
+            check_machine(args.executor, self.where)
+            for key in PASSES.values():
+                check_teacher(getattr(args, key), f"{self.where}: {key}", args.executor)
         run_builds(self.recipe)
         for i, entry in enumerate(args.sources):
             check_source(entry, f"{self.where}: sources[{i}]: {entry['path']}", self.build / "archives")
         if args.decontaminate:
             check_against(args.decontaminate, self.where)
-        self._check_tasks()
         self.made_from["gather"] = fingerprint([_state(entry) for entry in args.sources])
         if args.vision:
+            self._check_tasks()
             self._prepare_passes()
+            write_json(self.build / "tasks.json", self.tasks)
 
     def _check_tasks(self) -> None:
         """Rows are shared out by the number of tasks, so replies are only found again under the same number."""
         noted = self.build / "tasks.json"
-        if noted.exists() and (begun := json.loads(noted.read_text())) != self.tasks:
+        asked = any(self.build.glob("*/replies-*.sqlite"))
+        if asked and noted.exists() and (begun := json.loads(noted.read_text())) != self.tasks:
             raise UserError(
                 f"{self.where}: executor.tasks: {self.tasks}, but {self.folder} was begun with {begun}; write tasks: {begun}, "
                 "or another output_dir"
             )
-        with disk_errors(self.folder):
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two runs that write the same files would spoil both; the lock goes with the process that holds it."""
+        try:
             self.build.mkdir(parents=True, exist_ok=True)
-            write_json(noted, self.tasks)
+        except OSError as error:
+            raise UserError(
+                f"{self.where}: output_dir: {self.folder}: {error.strerror}; write another folder"
+            ) from error
+        with (self.build / "lock").open("w") as lock:
+            try:
+                # Not flock: children would inherit it, and hold it when this process is killed.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"{self.folder}: another run is writing to it; wait for that one, or stop it"
+                ) from error
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            yield
 
     def _prepare_passes(self) -> None:
         reasoning = "reasoning_with_answer" if self.args.reasoner_sees_answer else "reasoning"
@@ -122,7 +152,7 @@ class ColdRun:
                 key=f"{self.where}: {key}",
                 url=None,
                 rows=self.build / "gather",
-                skip=frozenset(),
+                skip=frozenset(self.verdicts("drop")),
                 folder=self.build / name,
                 made_from=self.made_from[name],
                 prompts=prompts,

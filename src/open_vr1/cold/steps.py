@@ -19,6 +19,7 @@ from open_vr1.errors import UserError
 
 BEGUN, DONE = "begun.json", "done.json"
 BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
+BROKEN_DISK |= {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ESTALE}
 
 
 def fingerprint(*parts: Any) -> str:

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import aiohttp
 
@@ -22,10 +22,13 @@ from open_vr1.cold.arguments import TeacherEntry
 from open_vr1.errors import UserError
 
 RETRIED = {408, 409, 425, 429}
-STOPS_THE_RUN = {401, 402, 403, 404}
+# What an endpoint says to everybody, a wrong key or model; some also say it to a single request that they do not like.
+SAID_TO_ALL = {401, 402, 403, 404}
+# Greetings before an endpoint is given up for.
+GREETINGS = 3
 LONGEST_WAIT = 120.0
 LONGEST_RETRY_AFTER = 900.0
-QUOTED = 300
+QUOTED, LISTED = 300, 20
 
 
 class RowFailed(Exception):
@@ -34,6 +37,22 @@ class RowFailed(Exception):
 
 class EndpointDown(Exception):
     """An endpoint that nobody gets an answer from."""
+
+
+class Response(NamedTuple):
+    """What came back: a status and a body, or status 0 and what was wrong with the connection."""
+
+    status: int
+    body: bytes
+    retry_after: str | None = None
+
+    @property
+    def problem(self) -> str:
+        return f"status {self.status}: {_quote(self.body)}" if self.status else self.body.decode()
+
+    @property
+    def is_to_be_repeated(self) -> bool:
+        return not self.status or self.status in RETRIED or self.status >= 500
 
 
 @dataclass
@@ -84,35 +103,49 @@ class Endpoint:
             payload (`Mapping[str, Any]`):
                 The request's body.
         """
-        answered_before, problem = self._answered, ""
-        for attempt in range(self.teacher.get("attempts", 8)):
+        attempts, wait, problem = self.teacher.get("attempts", 8), 0.0, ""
+        for attempt in range(attempts):
             if attempt:
                 self.usage.retries += 1
+                await asyncio.sleep(wait)
             self.usage.requests += 1
             wait = min(LONGEST_WAIT, self.teacher.get("wait", 1.0) * 2**attempt) * random.uniform(0.5, 1.5)
-            try:
-                async with self._session.post(f"{self.url}/chat/completions", json=payload) as response:
-                    body = await response.read()
-                    status, retry_after = response.status, response.headers.get("Retry-After")
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                problem = f"{type(error).__name__}: {error}".rstrip(": ")
+            response = await self._post(payload)
+            problem = response.problem
+            if response.status == 200:
+                try:
+                    return self._read(response.body)
+                except (ValueError, KeyError, TypeError, IndexError, AttributeError):
+                    problem = f"a reply that cannot be read: {_quote(response.body)}"
+            elif response.is_to_be_repeated:
+                wait = _seconds(response.retry_after, wait)
+            elif response.status in SAID_TO_ALL and (await self._greet()).status == response.status:
+                raise EndpointDown(self._refusal(response))
             else:
-                if status == 200:
-                    try:
-                        return self._read(body)
-                    except (ValueError, KeyError, TypeError, IndexError, AttributeError):
-                        problem = f"a reply that cannot be read: {_quote(body)}"
-                elif status in STOPS_THE_RUN:
-                    raise EndpointDown(f"{self._name()}: {_refusal(self.teacher, self.key, status, body)}")
-                elif status in RETRIED or status >= 500:
-                    problem = f"status {status}: {_quote(body)}"
-                    wait = _seconds(retry_after, wait)
-                else:
-                    raise RowFailed(f"status {status}: {_quote(body)}")
-            await asyncio.sleep(wait)
-        if self._answered == answered_before and not await self._answers_at_all():
+                raise RowFailed(problem)
+        if not await self._answers_others():
             raise EndpointDown(f"{self._name()} no longer answers: {problem}")
-        raise RowFailed(f"{self.teacher.get('attempts', 8)} attempts, the last: {problem}")
+        raise RowFailed(f"{attempts} attempts, the last: {problem}")
+
+    async def _post(self, payload: Mapping[str, Any]) -> Response:
+        try:
+            async with self._session.post(f"{self.url}/chat/completions", json=payload) as response:
+                return Response(response.status, await response.read(), response.headers.get("Retry-After"))
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            return Response(0, f"{type(error).__name__}: {error}".rstrip(": ").encode())
+
+    async def _greet(self) -> Response:
+        return await self._post(greeting_to(self.teacher))
+
+    async def _answers_others(self) -> bool:
+        """Whether a greeting or another row is answered: if so, the fault lies with this row."""
+        answered = self._answered
+        for attempt in range(GREETINGS):
+            response = await self._greet()
+            if self._answered > answered or not response.is_to_be_repeated:
+                return True
+            await asyncio.sleep(_seconds(response.retry_after, self.teacher.get("wait", 1.0) * 2**attempt))
+        return self._answered > answered
 
     def _read(self, body: bytes) -> dict[str, Any]:
         reply = json.loads(body)
@@ -124,26 +157,12 @@ class Endpoint:
         )
         if not isinstance(text, str) or not isinstance(reasoning, str) or not (text + reasoning).strip():
             raise ValueError("an empty reply")
+        tokens = {name: int(usage.get(name) or 0) for name in ("prompt_tokens", "completion_tokens")}
         self._answered += 1
-        self.usage.prompt_tokens += usage.get("prompt_tokens") or 0
-        self.usage.completion_tokens += usage.get("completion_tokens") or 0
-        return {
-            "text": text,
-            "reasoning": reasoning,
-            "finish_reason": choice.get("finish_reason") or "stop",
-            "prompt_tokens": usage.get("prompt_tokens") or 0,
-            "completion_tokens": usage.get("completion_tokens") or 0,
-        }
-
-    async def _answers_at_all(self) -> bool:
-        """Whether a word of greeting is answered: if it is, the fault lies with the row."""
-        greeting = {**greeting_to(self.teacher), "max_tokens": 1}
-        try:
-            async with self._session.post(f"{self.url}/chat/completions", json=greeting) as response:
-                await response.read()
-                return response.status < 500 and response.status not in RETRIED
-        except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+        self.usage.prompt_tokens += tokens["prompt_tokens"]
+        self.usage.completion_tokens += tokens["completion_tokens"]
+        finish = choice.get("finish_reason") or "stop"
+        return {"text": _storable(text), "reasoning": _storable(reasoning), "finish_reason": finish, **tokens}
 
     def _name(self) -> str:
         return f"{self.key}.url: {self.url}"
@@ -155,33 +174,52 @@ class Endpoint:
         name = self.teacher.get("api_key")
         if name and not os.environ.get(name):
             raise UserError(f"{self.key}.api_key: the environment has no variable {name}; export {name}=...")
+        served = await self._models()
+        # Lists are public at some endpoints, and not complete at others: there only a request can tell.
+        if self.teacher["model"] in served and not name:
+            return
+        for attempt in range(GREETINGS):
+            # Servers also close a connection after a reply, without a word.
+            if (response := await self._greet()).status:
+                break
+            await asyncio.sleep(self.teacher.get("wait", 1.0) * 2**attempt)
+        if not response.status:
+            raise UserError(f"{self._name()} does not answer a request ({response.problem})")
+        if response.status in (400, 404, 422) and served and self.teacher["model"] not in served:
+            known = f"it serves {', '.join(served[:LISTED])}{', ...' if len(served) > LISTED else ''}"
+            raise UserError(f"{self.key}.model: {self.teacher['model']} is not served at {self.url}; {known}")
+        names_the_model = response.status in (400, 422) and self.teacher["model"] in _quote(response.body)
+        if response.status in SAID_TO_ALL or names_the_model:
+            raise UserError(self._refusal(response))
+        if response.status == 200 and not _is_completion(response.body):
+            fix = "write an OpenAI-compatible address, up to and with /v1"
+            raise UserError(f"{self._name()} answers, but not as a model does: {_quote(response.body)}; {fix}")
+
+    async def _models(self) -> list[str]:
+        """What the endpoint says that it serves; nothing where it does not say."""
         try:
-            async with self._session.get(f"{self.url}/models", timeout=aiohttp.ClientTimeout(total=60)) as response:
-                body, status = await response.read(), response.status
+            async with self._session.get(f"{self.url}/models", timeout=aiohttp.ClientTimeout(total=60)) as got:
+                response = Response(got.status, await got.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             problem = f"{error}" or type(error).__name__
             raise UserError(
                 f"{self._name()} does not answer ({problem}); start the server or write its address"
             ) from error
-        if status in (401, 402, 403):
-            raise UserError(_refusal(self.teacher, self.key, status, body))
-        served = _served(body) if status == 200 else []
-        if self.teacher["model"] in served:
-            return
-        # Some endpoints list nothing, or not everything that they serve: only a request can tell.
-        try:
-            async with self._session.post(f"{self.url}/chat/completions", json=greeting_to(self.teacher)) as response:
-                body, status = await response.read(), response.status
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise UserError(f"{self._name()} does not answer a request ({error or type(error).__name__})") from error
-        if status in (400, 404, 422) and served:
-            raise UserError(
-                f"{self.key}.model: {self.teacher['model']} is not served at {self.url}; it serves {', '.join(served)}"
-            )
-        if status in (401, 402, 403, 404):
-            raise UserError(_refusal(self.teacher, self.key, status, body))
-        if status >= 400 and status not in RETRIED:
-            raise UserError(f"{self._name()} answers a greeting with status {status}: {_quote(body)}")
+        if response.status in (401, 402, 403):
+            raise UserError(self._refusal(response))
+        return _served(response.body) if response.status == 200 else []
+
+    def _refusal(self, response: Response) -> str:
+        said, key = f"status {response.status}: {_quote(response.body)}", self.key
+        if response.status in (401, 403):
+            name = self.teacher.get("api_key")
+            if name:
+                return f"{key}.api_key: {self.url} refuses the key in {name} ({said}); set it to a valid one"
+            return f"{key}.api_key: {self.url} wants a key ({said}); write api_key: NAME_OF_A_VARIABLE that holds it"
+        if response.status == 402:
+            return f"{key}.url: {self.url} wants to be paid first ({said})"
+        fix = "write another model, or the address up to and with /v1"
+        return f"{key}.model: {self.url} knows no {self.teacher['model']} ({said}); {fix}"
 
 
 def check_endpoint(teacher: TeacherEntry, url: str, key: str) -> None:
@@ -195,19 +233,21 @@ def check_endpoint(teacher: TeacherEntry, url: str, key: str) -> None:
 
 
 def greeting_to(teacher: TeacherEntry) -> dict[str, Any]:
-    return {"model": teacher["model"], "messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
+    """A request as short as can be, with the name for its limit that the recipe uses."""
+    limit = "max_completion_tokens" if "max_completion_tokens" in teacher.get("generation", {}) else "max_tokens"
+    return {"model": teacher["model"], "messages": [{"role": "user", "content": "Hello"}], limit: 16}
 
 
-def _refusal(teacher: TeacherEntry, key: str, status: int, body: bytes) -> str:
-    quoted = _quote(body)
-    if status in (401, 403):
-        name = teacher.get("api_key")
-        said = f"the endpoint refuses the key in {name}" if name else "the endpoint wants a key"
-        fix = "set it to a valid one" if name else f"write {key}.api_key: NAME_OF_A_VARIABLE that holds it"
-        return f"{key}.api_key: {said} (status {status}: {quoted}); {fix}"
-    if status == 402:
-        return f"{key}: the endpoint wants to be paid first (status 402: {quoted})"
-    return f"{key}.model: {teacher['model']}: the endpoint knows no such model or path (status {status}: {quoted})"
+def _is_completion(body: bytes) -> bool:
+    try:
+        return bool(json.loads(body)["choices"])
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _storable(text: str) -> str:
+    """Without halves of characters, which JSON can say and no file can hold."""
+    return text.encode(errors="replace").decode()
 
 
 def _served(body: bytes) -> list[str]:
@@ -223,7 +263,7 @@ def _quote(body: bytes) -> str:
     try:
         error = json.loads(text)
         error = error.get("error", error)
-        text = error.get("message", text) if isinstance(error, dict) else str(error)
+        text = error.get("message") or error.get("detail") or text if isinstance(error, dict) else str(error)
     except (ValueError, AttributeError):
         pass
     return " ".join(str(text).split())[:QUOTED] or "nothing"
@@ -240,5 +280,7 @@ def _seconds(retry_after: str | None, otherwise: float) -> float:
             seconds = (parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds()
         except (ValueError, TypeError):
             return otherwise
+    if not seconds > 0:
+        return otherwise
     # A little chance keeps all that wait from coming back at the same moment.
-    return min(LONGEST_RETRY_AFTER, max(0.0, seconds)) + random.uniform(0, 0.2 * otherwise)
+    return min(LONGEST_RETRY_AFTER, seconds) + random.uniform(0, 0.2 * otherwise)
