@@ -267,7 +267,13 @@ def _groups(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def _how(schema: pa.Schema) -> dict[str, Any]:
-    """Pictures as they are; text compressed; chunks cut by content, so that a new version shares what has not changed."""
+    """
+    Pictures as they are, text compressed.
+
+    Pages are not cut by content, as `push_to_hub` has it for groups of 100 MB: in ours a column's text is one page either way.
+    Measured with the Hub's chunking on 1,000 rows, 59 MB: with one row taken out, 3.0 MB are new to the Hub, with pages cut by
+    content 3.7; with a thinking edited 0.4 and 0.3. And it costs a third of the writing.
+    """
     leaves = [column.path for column in _leaves(schema)]
     pictures = [path for path in leaves if path.startswith("images.") and path.endswith("bytes")]
     others = [path for path in leaves if path not in pictures]
@@ -276,7 +282,6 @@ def _how(schema: pa.Schema) -> dict[str, Any]:
         "use_dictionary": others,
         "write_statistics": others,
         "write_page_index": True,
-        "use_content_defined_chunking": True,
     }
 
 
