@@ -73,6 +73,8 @@ FEATURES = {
         }
     ),
 }
+# Made once: it takes as long as the text of twenty rows.
+SCHEMAS = {config: features.arrow_schema for config, features in FEATURES.items()}
 FOLDERS = {"default": "data", "rl": "rl"}
 BUCKET = pa.schema(
     {
@@ -197,7 +199,7 @@ class Shards:
             table = pa.ipc.open_stream(source).read_all().combine_chunks().sort_by("place")
         path = self.folder / self.name(config, number)
         path.parent.mkdir(exist_ok=True)
-        schema = FEATURES[config].arrow_schema
+        schema = SCHEMAS[config]
         with replacing(path) as draft:
             # Every thread with a store of its own, as it closes packs that another may be reading.
             with closing(RowStore(self.store.folder)) as store, pq.ParquetWriter(draft, schema, **_how(schema)) as writer:
@@ -230,7 +232,7 @@ class Shards:
         images = pa.StructArray.from_arrays([store.pictures(flat), flat.field("name")], ["bytes", "path"])
         columns["images"] = pa.ListArray.from_arrays(ends, images)
         columns["pictures"] = pa.ListArray.from_arrays(ends, flat.field("sha256"))
-        schema = FEATURES[config].arrow_schema
+        schema = SCHEMAS[config]
         columns["provenance"] = self._provenance(columns, len(rows), schema.field("provenance").type)
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
