@@ -209,7 +209,7 @@ PARTS = {
     "decontamination": (lambda rows: decontamination(200_000, 100_000), lambda rows: decontamination(2000, 1000)),
     "hashing": (lambda rows: hashing(1000), lambda rows: hashing(20)),
     "near": (lambda rows: near(1000), lambda rows: near(20)),
-    "pipeline": (lambda rows: pipeline(rows or [20_000, 100_000], 3), lambda rows: pipeline(rows or [20, 60], 1)),
+    "pipeline": (lambda rows: pipeline(rows or [20_000, 100_000], 3), lambda rows: pipeline(rows or [60], 1)),
 }
 
 

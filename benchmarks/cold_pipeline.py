@@ -102,7 +102,10 @@ def measure(folder: Path, rows: int, repeats: int) -> dict[str, Any]:
 
 
 def told(name: str, done: dict[str, Any]) -> None:
-    print(f"  {name}: {done['seconds']:.1f} s, {done['cpu_seconds']:.1f} s of processor, {done['peak_mib']} MiB", flush=True)
+    print(
+        f"  {name}: {done['seconds']:.1f} s, {done['cpu_seconds']:.1f} s of processor, {done['peak_mib']} MiB",
+        flush=True,
+    )
 
 
 # ----- A step in a process of its own

@@ -15,9 +15,36 @@ FILE, BATCH = 10_000, 500
 DIFFERENT = 200
 # Shares of rows whose chain some rule has to reject, and that show the picture of the row before.
 WRONG, UNSURE, TELLING, SECOND = 0.04, 0.02, 0.02, 0.05
-THINGS = "bar line circle angle triangle column house window bottle table road tree label axis corner chair".split()
-PLACES = "left edge|right edge|top row|bottom row|centre|second panel|upper corner|lower corner|far end".split("|")
-MEASURES = "units squares steps centimetres points marks degrees items".split()
+THINGS = [
+    "bar",
+    "line",
+    "circle",
+    "angle",
+    "triangle",
+    "column",
+    "house",
+    "window",
+    "bottle",
+    "table",
+    "road",
+    "tree",
+    "label",
+    "axis",
+    "corner",
+    "chair",
+]
+PLACES = [
+    "left edge",
+    "right edge",
+    "top row",
+    "bottom row",
+    "centre",
+    "second panel",
+    "upper corner",
+    "lower corner",
+    "far end",
+]
+MEASURES = ["units", "squares", "steps", "centimetres", "points", "marks", "degrees", "items"]
 SENTENCES = [
     "The {thing} at the {place} measures about {a} {measure}, which is {b} more than the {other} beside it.",
     "If we compare the {thing} with the {other}, the difference comes to {a} {measure} at the {place}.",

@@ -132,7 +132,9 @@ class Shards:
             self.indices, self.places = file["indices"], {config: file[config] for config in FOLDERS}
         rows = {config: int((places >= 0).sum()) for config, places in self.places.items()}
         self.sizes = {
-            config: shard_sizes(count, shards if config == "default" else RL_SHARDS) for config, count in rows.items() if count
+            config: shard_sizes(count, shards if config == "default" else RL_SHARDS)
+            for config, count in rows.items()
+            if count
         }
 
     def write(self, tell: Callable[[int, int], None]) -> list[dict[str, Any]]:
@@ -160,7 +162,9 @@ class Shards:
     def _deal(self, files: list[tuple[str, int]]) -> None:
         ends = {config: np.cumsum(sizes) for config, sizes in self.sizes.items()}
         with ExitStack() as stack:
-            buckets = {file: stack.enter_context(pa.ipc.new_stream(str(self._bucket(*file)), BUCKET)) for file in files}
+            buckets = {
+                file: stack.enter_context(pa.ipc.new_stream(str(self._bucket(*file)), BUCKET)) for file in files
+            }
             for start, rows in self._rows():
                 for config in self.sizes:
                     places = self.places[config][start : start + len(rows)]
@@ -202,7 +206,10 @@ class Shards:
         schema = SCHEMAS[config]
         with replacing(path) as draft:
             # Every thread with a store of its own, as it closes packs that another may be reading.
-            with closing(RowStore(self.store.folder)) as store, pq.ParquetWriter(draft, schema, **_how(schema)) as writer:
+            with (
+                closing(RowStore(self.store.folder)) as store,
+                pq.ParquetWriter(draft, schema, **_how(schema)) as writer,
+            ):
                 for rows in _groups(table):
                     writer.write_table(self._finished(config, rows, store), row_group_size=GROUP)
             with draft.open("rb") as file:
@@ -238,7 +245,9 @@ class Shards:
 
     def _provenance(self, columns: Mapping[str, Any], count: int, type: pa.StructType) -> pa.StructArray:
         same = {name: pa.array([value] * count, type.field(name).type) for name, value in self.provenance.items()}
-        return pa.StructArray.from_arrays([same.get(field.name, columns.get(field.name)) for field in type], fields=list(type))
+        return pa.StructArray.from_arrays(
+            [same.get(field.name, columns.get(field.name)) for field in type], fields=list(type)
+        )
 
 
 class _Reader:
