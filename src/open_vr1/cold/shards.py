@@ -243,10 +243,10 @@ class Shards:
         columns["provenance"] = self._provenance(columns, len(rows), schema.field("provenance").type)
         return pa.table([columns[name] for name in schema.names], schema=schema)
 
-    def _provenance(self, columns: Mapping[str, Any], count: int, type: pa.StructType) -> pa.StructArray:
-        same = {name: pa.array([value] * count, type.field(name).type) for name, value in self.provenance.items()}
+    def _provenance(self, columns: Mapping[str, Any], count: int, struct: pa.StructType) -> pa.StructArray:
+        same = {name: pa.array([value] * count, struct.field(name).type) for name, value in self.provenance.items()}
         return pa.StructArray.from_arrays(
-            [same.get(field.name, columns.get(field.name)) for field in type], fields=list(type)
+            [same.get(field.name, columns.get(field.name)) for field in struct], fields=list(struct)
         )
 
 
