@@ -7,10 +7,9 @@
                                                          gather, filter, select, shards: rows a second, memory, and how
                                                          fast shards are against a copy and against push_to_hub
 
-The last takes 40 GB of disk at 100,000 rows, in BENCH_DIR or the folder it is started in.
-
 Everything is generated. Times are of the processor of one process, so that a busy machine changes them little; the clock's
-are beside. The last line is one JSON object.
+are beside. The pipeline's are the clock's, and what is compared in it takes turns; it takes 18 GB of disk at 100,000 rows, in
+BENCH_DIR or the folder it is started in. The last line is one JSON object.
 """
 
 import argparse
