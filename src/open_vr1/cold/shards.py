@@ -207,7 +207,7 @@ class Shards:
         with replacing(path) as draft:
             # Every thread with a store of its own, as it closes packs that another may be reading.
             with (
-                closing(RowStore(self.store.folder, shuffled=True)) as store,
+                closing(RowStore(self.store.folder)) as store,
                 pq.ParquetWriter(draft, schema, **_how(schema)) as writer,
             ):
                 for rows in _groups(table):

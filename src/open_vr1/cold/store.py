@@ -54,12 +54,10 @@ class RowStore:
     Args:
         folder (`Path`):
             Where `gather` has put them.
-        shuffled (`bool`, *optional*, defaults to `False`):
-            Whether pictures are asked for in no order, so that it is no use to read on after one.
     """
 
-    def __init__(self, folder: Path, shuffled: bool = False):
-        self.folder, self.shuffled = folder, shuffled
+    def __init__(self, folder: Path):
+        self.folder = folder
         self._packs: dict[int, int] = {}
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
@@ -103,9 +101,6 @@ class RowStore:
             if len(self._packs) == OPEN_PACKS:
                 os.close(self._packs.pop(next(iter(self._packs))))
             self._packs[number] = os.open(pack_path(self.folder, number), os.O_RDONLY)
-            # Linux reads on by up to megabytes, which push other pictures out of memory. macOS cannot be told.
-            if self.shuffled and hasattr(os, "posix_fadvise"):
-                os.posix_fadvise(self._packs[number], 0, 0, os.POSIX_FADV_RANDOM)
         return self._packs[number]
 
     def close(self) -> None:
