@@ -3,23 +3,26 @@
     python benchmarks/cold.py --part decontamination     200,000 rows against 100,000 benchmark rows: seconds, memory
     python benchmarks/cold.py --part hashing             pictures a second and core
     python benchmarks/cold.py --part near                how well near copies are found, and how often others are
+    python benchmarks/cold.py --part pipeline --rows 20000 --rows 100000
+                                                         gather, filter, select, shards: rows a second, memory, and how
+                                                         fast shards are against a copy and against push_to_hub
 
 Everything is generated. Times are of the processor of one process, so that a busy machine changes them little; the clock's
-are beside. The last line is one JSON object.
+are beside. The pipeline's are the clock's, and what is compared in it takes turns; it takes 18 GB of disk at 100,000 rows, in
+BENCH_DIR or the folder it is started in. The last line is one JSON object.
 """
 
 import argparse
 import json
 import os
 import random
-import resource
-import sys
 import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
 from cold_pictures import COPIES, KINDS, as_jpeg, as_png, photograph
+from cold_pipeline import peak_mib, pipeline
 
 from open_vr1.cold.decontaminate.index import SCHEMA, Index, look_row
 from open_vr1.cold.decontaminate.matches import Decontamination, Row, decontaminate, summarise
@@ -201,27 +204,24 @@ def confused_pairs(looks: Sequence[Look]) -> tuple[int, int]:
     return count, rows
 
 
-def peak_mib() -> int:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak // (1024 * 1024 if sys.platform == "darwin" else 1024)
-
-
 PARTS = {
-    "decontamination": (lambda: decontamination(200_000, 100_000), lambda: decontamination(2000, 1000)),
-    "hashing": (lambda: hashing(1000), lambda: hashing(20)),
-    "near": (lambda: near(1000), lambda: near(20)),
+    "decontamination": (lambda rows: decontamination(200_000, 100_000), lambda rows: decontamination(2000, 1000)),
+    "hashing": (lambda rows: hashing(1000), lambda rows: hashing(20)),
+    "near": (lambda rows: near(1000), lambda rows: near(20)),
+    "pipeline": (lambda rows: pipeline(rows or [20_000, 100_000], 3), lambda rows: pipeline(rows or [60], 1)),
 }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--part", choices=PARTS, required=True)
+    parser.add_argument("--rows", type=int, action="append", help="of the pipeline; may be given several times")
     parser.add_argument("--tiny", action="store_true", help="seconds instead of minutes, to see that it runs")
     options = parser.parse_args()
     full, tiny = PARTS[options.part]
     # One core, also for what libraries would spread over several.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    print(json.dumps({"part": options.part, **(tiny if options.tiny else full)()}))
+    print(json.dumps({"part": options.part, **(tiny if options.tiny else full)(options.rows)}))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""`benchmarks/gpu.py` where there is no GPU: refused at full size, and the same program with the tiny model."""
+"""
+`benchmarks/gpu.py` where there is no GPU: refused at full size, and the same program with the tiny model; and the cold data's
+pipeline in small.
+"""
 
 import importlib.util
 import json
@@ -73,3 +76,17 @@ def test_both_sides_learn_the_same(gpu, tmp_path):
     for theirs, ours in by_setting.values():
         differing = {key for key in {*ours, *theirs} if ours.get(key) != theirs.get(key)}
         assert differing <= {*gpu.HOW, "ptst_stages", "max_completion_length", "num_generations", "max_steps"}
+
+
+def test_the_pipeline_of_cold_data_is_measured(run_watched, tmp_path):
+    command = [sys.executable, "benchmarks/cold.py", "--part", "pipeline", "--tiny"]
+    done = run_watched(command, env={"BENCH_DIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert list(figures["sizes"]) == ["60"] and not list(tmp_path.glob("bench-*"))
+    for rows, measured in figures["sizes"].items():
+        assert measured["filter_kept"] + sum(measured["filter_rejected"].values()) == int(rows)
+        assert all(measured[key] > 0 for key in measured if key.endswith(("per_s", "peak_mib", "_vs_copy", "_to_hub")))
+    assert set(figures["peak_ratios"]) == {
+        f"{step}_peak_mib" for step in ("gather", "filter", "select", "shards", "push_to_hub")
+    }

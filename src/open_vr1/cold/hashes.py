@@ -113,7 +113,9 @@ def as_seen(data: bytes) -> Image.Image:
         if picture.width * picture.height > MAX_PIXELS:
             raise Unreadable(f"it has {picture.width} x {picture.height} pixels, more than {MAX_PIXELS:,}")
         picture.load()
-        return _as_rgb(ImageOps.exif_transpose(picture))
+        # In place, and below only where it is not RGB yet: each copy takes a tenth of the time that a photograph does.
+        ImageOps.exif_transpose(picture, in_place=True)
+        return _as_rgb(picture)
     except Unreadable:
         raise
     except Exception as error:  # Broken files make image libraries raise anything.
@@ -134,7 +136,7 @@ def _as_rgb(picture: Image.Image) -> Image.Image:
         shown = Image.new("RGBA", picture.size, "white")
         shown.alpha_composite(picture.convert("RGBA"))
         picture = shown
-    return picture.convert("RGB")
+    return picture if picture.mode == "RGB" else picture.convert("RGB")
 
 
 def _as_eight_bits(picture: Image.Image) -> Image.Image:

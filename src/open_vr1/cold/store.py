@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -77,10 +78,22 @@ class RowStore:
 
     def picture(self, picture: dict[str, Any]) -> bytes:
         """The bytes of one of a row's `pictures`."""
-        data = os.pread(self._pack(picture["pack"]), picture["length"], picture["offset"])
-        if len(data) < picture["length"]:
-            path = pack_path(self.folder, picture["pack"])
-            raise OSError(f"{path} ends before the picture at {picture['offset']}; delete {self.folder}")
+        return self._read(picture["pack"], picture["offset"], picture["length"])
+
+    def pictures(self, pictures: pa.StructArray) -> pa.Array:
+        """The bytes of many, read into one buffer pack by pack."""
+        places = [pictures.field(name).to_numpy() for name in ("pack", "offset", "length")]
+        ends = np.concatenate([[0], np.cumsum(places[2])])
+        data = pa.allocate_buffer(int(ends[-1]))
+        view = memoryview(data).cast("B")
+        for i in np.lexsort((places[1], places[0])).tolist():
+            view[ends[i] : ends[i + 1]] = self._read(*(int(place[i]) for place in places))
+        return pa.Array.from_buffers(pa.binary(), len(pictures), [None, pa.py_buffer(ends.astype(np.int32)), data])
+
+    def _read(self, pack: int, offset: int, length: int) -> bytes:
+        data = os.pread(self._pack(pack), length, offset)
+        if len(data) < length:
+            raise OSError(f"{pack_path(self.folder, pack)} ends before the picture at {offset}; delete {self.folder}")
         return data
 
     def _pack(self, number: int) -> int:
