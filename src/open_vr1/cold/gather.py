@@ -10,6 +10,7 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -50,21 +51,21 @@ def gather(args: ColdArguments, folder: Path, where: str, tell: Callable[[int, C
         tell (`Callable`):
             Is told the rows so far and the rejects so far by rule.
     """
-    parts = _Parts(folder)
-    for i, entry in enumerate(args.sources):
-        place = f"{where}: sources[{i}]: {entry['path']}"
-        rows = islice(
-            read_source(entry, place, folder.parent / "archives"), parts.consumed.get(entry["name"], 0), None
-        )
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            for row in _looked_at(rows, pool):
-                parts.add(entry["name"], *row)
-                if parts.is_full:
-                    _check_share(parts, entry["name"], args.max_bad_rows, place)
-                    parts.write()
-                    tell(parts.index, parts.rejected())
-        _check_share(parts, entry["name"], args.max_bad_rows, place, at_end=True)
-    parts.write()
+    with closing(_Parts(folder)) as parts:
+        for i, entry in enumerate(args.sources):
+            place = f"{where}: sources[{i}]: {entry['path']}"
+            rows = islice(
+                read_source(entry, place, folder.parent / "archives"), parts.consumed.get(entry["name"], 0), None
+            )
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                for row in _looked_at(rows, pool):
+                    parts.add(entry["name"], *row)
+                    if parts.is_full:
+                        _check_share(parts, entry["name"], args.max_bad_rows, place)
+                        parts.write()
+                        tell(parts.index, parts.rejected())
+            _check_share(parts, entry["name"], args.max_bad_rows, place, at_end=True)
+        parts.write()
     if not parts.index:
         raise UserError(f"{where}: sources: there is no usable row in any; {folder}/rejects-00000.jsonl says why")
     return {
@@ -150,6 +151,11 @@ class _Parts:
         self.rows: list[dict[str, Any]] = []
         self.pack = draft_of(pack_path(self.folder, self.number)).open("wb")
         self.rejects: list[dict[str, str]] = []
+
+    def close(self) -> None:
+        """Let go of what is unfinished, also where the disk is full."""
+        with suppress(OSError):
+            self.pack.close()
 
     @property
     def is_full(self) -> bool:

@@ -218,6 +218,11 @@ class AskTeacher(InferenceRunner):
         finally:
             self._store.close()
 
+    async def run_async(self, data_gen: Iterator[Document], rank: int = 0) -> None:
+        # The first row that stops the run says why; the others that were under way would say it again.
+        asyncio.get_running_loop().set_exception_handler(lambda loop, context: None)
+        await super().run_async(data_gen, rank)
+
     def _init_server(self, rank: int) -> InferenceServer:
         self._rank = rank
         kinds = {"endpoint": RemoteServer, "vllm": OwnVLLM, "sglang": OwnSGLang}

@@ -22,6 +22,9 @@ CREATE TABLE IF NOT EXISTS outcomes
     (made_from TEXT, row INTEGER, failed INTEGER, outcome TEXT NOT NULL, PRIMARY KEY (made_from, row)) WITHOUT ROWID;
 """
 
+# datatrove reads on in a thread what another one closes; never both at a time.
+SHARED = {"check_same_thread": False}
+
 
 class Replies:
     """
@@ -52,12 +55,12 @@ class Replies:
 
     def _open_read_only(self) -> sqlite3.Connection:
         with self._refusing():
-            file = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=1)
+            file = sqlite3.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, timeout=1, **SHARED)
             if file.execute("SELECT count(*) FROM sqlite_master WHERE name = 'outcomes'").fetchone() == (1,):
                 return file
             # Its writer was killed before it wrote anything.
             file.close()
-            empty = sqlite3.connect(":memory:")
+            empty = sqlite3.connect(":memory:", **SHARED)
             empty.executescript(SCHEMA)
             return empty
 
