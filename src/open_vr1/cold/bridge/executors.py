@@ -95,7 +95,8 @@ def executor_for(work: Pass, entry: ExecutorEntry) -> Any:
     if kind == "local" and options["workers"] > tasks:
         options["workers"] = tasks
     if kind == "slurm":
-        options = {"job_name": f"cold_{work.name}", "qos": None, **_own_environment(options), **options}
+        logs = {"slurm_logs_folder": str(work.state / "slurm")}
+        options = {"job_name": f"cold_{work.name}", "qos": None, **logs, **_own_environment(options), **options}
     pipeline = [ReadRows(work), *([AddDescriptions(work)] if work.described else []), AskTeacher(work)]
     return _executor_class(kind)(pipeline, **options)
 
