@@ -84,9 +84,9 @@ async def resolve(call: Call) -> Reply:
     if xet := call.hub.store.xet_hash(entry.sha256):
         token = f"{call.hub.url}{repo.api_path}/xet-read-token/{commit.oid}"
         headers |= {"X-Xet-Hash": xet, "Link": f'<{token}>; rel="xet-auth"'}
-    # As on the Hub, large files are served by another address, which asks for a signature and not for a token.
+    # As on the Hub, another host serves large files: the client brings it no token, and does not follow a HEAD there.
     signature = call.hub.sign(entry.sha256)
-    headers["Location"] = f"{call.hub.url}/storage/{entry.sha256}?signature={signature}"
+    headers["Location"] = f"{call.hub.storage_url}/storage/{entry.sha256}?signature={signature}"
     return Reply(302, headers=headers)
 
 

@@ -67,7 +67,7 @@ class LocalHub:
         if not mark.exists():
             mark.write_text(secrets.token_hex(8))
         self.id = mark.read_text()
-        self.url = ""
+        self.url = self.storage_url = ""
 
     def sign(self, name: str) -> str:
         """What an address of the storage must carry: it is given to those who may have the file."""
@@ -100,6 +100,7 @@ class LocalHub:
         try:
             runner = asyncio.run_coroutine_threadsafe(start(), loop).result()
             self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            self.storage_url = self.url.replace("127.0.0.1", "localhost")
             yield self
         finally:
             if runner:

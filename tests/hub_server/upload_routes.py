@@ -91,7 +91,7 @@ def upload_of(call: Call, oid: str, size: int, parts: int | None) -> dict:
     known = {"oid": oid, "size": size, "authenticated": True}
     if call.hub.store.size(oid) is not None:
         return known
-    url, signed = f"{call.hub.url}/storage/{oid}", f"signature={call.hub.sign(oid)}"
+    url, signed = f"{call.hub.storage_url}/storage/{oid}", f"signature={call.hub.sign(oid)}"
     repo = f"{call.hub.url}/{call.words['prefix']}{call.words['repo']}.git/info/lfs/objects"
     verify = {"href": f"{repo}/verify"}
     if not parts or size <= parts:

@@ -103,21 +103,31 @@ async def reconstruction(call: Call) -> dict:
     store, recipe = call.hub.store, call.hub.store.recipe(call.words["hash"])
     start, end = span(call.request.headers.get("Range"), recipe.size) or (0, recipe.size)
     skip, terms = store.cut(recipe, start, end)
-    sources: dict[str, list[dict]] = {}
-    for term in terms:
-        first, last = store.xorb(term.xorb).span(term.start, term.end)
-        source = {
-            "range": {"start": term.start, "end": term.end},
-            "url": f"{call.hub.url}/cas/{call.hub.id}/data/{term.xorb}?signature={call.hub.sign(term.xorb)}",
-            "url_range": {"start": first, "end": last},
-        }
-        if source not in sources.setdefault(term.xorb, []):
-            sources[term.xorb].append(source)
+    sources = {
+        xorb: [source(call, xorb, *chunks) for chunks in merged([term for term in terms if term.xorb == xorb])]
+        for xorb in {term.xorb for term in terms}
+    }
     wanted = [
         {"hash": term.xorb, "unpacked_length": term.size, "range": {"start": term.start, "end": term.end}}
         for term in terms
     ]
     return {"offset_into_first_range": skip, "terms": wanted, "fetch_info": sources}
+
+
+def merged(terms: list[Term]) -> list[tuple[int, int]]:
+    """Ranges of chunks without overlap: the client takes one that begins where another does for that other."""
+    ranges: list[tuple[int, int]] = []
+    for start, end in sorted((term.start, term.end) for term in terms):
+        if ranges and start <= ranges[-1][1]:
+            start, end = ranges[-1][0], max(end, ranges.pop()[1])
+        ranges.append((start, end))
+    return ranges
+
+
+def source(call: Call, xorb: str, start: int, end: int) -> dict:
+    first, last = call.hub.store.xorb(xorb).span(start, end)
+    url = f"{call.hub.url}/cas/{call.hub.id}/data/{xorb}?signature={call.hub.sign(xorb)}"
+    return {"range": {"start": start, "end": end}, "url": url, "url_range": {"start": first, "end": last}}
 
 
 @route("GET", "/cas/{id}/data/{hash}")
