@@ -27,7 +27,9 @@ def main() -> None:
             with contextlib.suppress(KeyboardInterrupt):
                 threading.Event().wait()
     except OSError as error:
-        sys.exit(f"error: cannot serve on port {options.port}: {error.strerror}; choose another: make hub ARGS='--port 8766'")
+        sys.exit(
+            f"error: cannot serve on port {options.port}: {error.strerror}; choose another: make hub ARGS='--port 8766'"
+        )
 
 
 if __name__ == "__main__":

@@ -60,7 +60,7 @@ async def listing(call: Call) -> list[dict]:
     owners = call.query.get("owner")
     names = call.account.namespaces if call.account else ()
     return [
-        collection
+        {key: value for key, value in collection.items() if key != "position"}
         for collection in call.hub.collections.values()
         if owners in (None, collection["owner"]["name"])
         and (not collection["private"] or collection["owner"]["name"] in names)

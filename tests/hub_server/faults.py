@@ -1,7 +1,7 @@
 """Things that go wrong on purpose: rules that hit the first calls that fit them, each so many times.
 
-    hub.faults.status(503, method="POST", path="/commit/", times=2)
-    hub.faults.lose_answer(method="POST", path="/commit/main")   # done, and the client never hears of it
+hub.faults.status(503, method="POST", path="/commit/", times=2)
+hub.faults.lose_answer(method="POST", path="/commit/main")   # done, and the client never hears of it
 """
 
 import re

@@ -7,6 +7,7 @@ The clients read HF_ENDPOINT and the offline switches when they are imported, lo
 made of them at every call, though, so the fixture puts the Hub's address there.
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -36,6 +37,8 @@ def point_clients_at(hub: LocalHub, home: Path, patch: pytest.MonkeyPatch) -> No
     patch.setattr(datasets.config, "HF_HUB_OFFLINE", False)
     patch.setattr(datasets.config, "HF_UPDATE_DOWNLOAD_COUNTS", False)
     patch.setattr(datasets.config, "HF_DATASETS_CACHE", home / "datasets")
+    if "transformers.utils.hub" in sys.modules:  # It keeps the first client that it makes.
+        patch.setattr(sys.modules["transformers.utils.hub"], "_hf_api", None)
     # Asks the dataset viewer, which is another host and has no counterpart here.
     patch.setattr(datasets.config, "USE_PARQUET_EXPORT", False)
     # A port may be used again, so nothing that is remembered under the address may outlive the Hub.
@@ -44,10 +47,11 @@ def point_clients_at(hub: LocalHub, home: Path, patch: pytest.MonkeyPatch) -> No
 
 
 @pytest.fixture
-def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
+def hub(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalHub]:
     """A `LocalHub` with nothing in it; the clients of this process are logged in as its `writer`."""
-    with local_hub(tmp_path / "hub") as hub:
-        point_clients_at(hub, tmp_path / "hub-home", monkeypatch)
+    folder = tmp_path_factory.mktemp("hub")
+    with local_hub(folder / "server") as hub:
+        point_clients_at(hub, folder / "home", monkeypatch)
         yield hub
         HfFileSystem.clear_instance_cache()
     if hub.log.unknown or hub.log.broken:

@@ -15,7 +15,23 @@ from .objects import Store
 
 KINDS = {"model": "models", "dataset": "datasets", "space": "spaces"}
 # What the Hub's own .gitattributes lists, as far as our files go.
-LARGE = ("arrow", "bin", "gz", "h5", "jpg", "npy", "npz", "onnx", "parquet", "png", "pt", "pth", "safetensors", "tar", "zip")
+LARGE = (
+    "arrow",
+    "bin",
+    "gz",
+    "h5",
+    "jpg",
+    "npy",
+    "npz",
+    "onnx",
+    "parquet",
+    "png",
+    "pt",
+    "pth",
+    "safetensors",
+    "tar",
+    "zip",
+)
 ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LARGE).encode()
 
 

@@ -173,7 +173,11 @@ def test_branches_and_tags(api, model):
 def test_history_names_who_did_what_and_a_squash_forgets_it(api, model):
     api.upload_file(path_or_fileobj=b"1", path_in_repo="a.txt", repo_id=model, commit_message="Add a")
     commits = api.list_repo_commits(model)
-    assert [commit.title for commit in commits] == ["Add a", "Upload config.json with huggingface_hub", "initial commit"]
+    assert [commit.title for commit in commits] == [
+        "Add a",
+        "Upload config.json with huggingface_hub",
+        "initial commit",
+    ]
     assert commits[0].authors == ["writer"] and commits[0].created_at >= commits[-1].created_at
     # A commit is a revision, also by the beginning of its name.
     assert api.repo_info(model, revision=commits[1].commit_id[:9]).sha == commits[1].commit_id

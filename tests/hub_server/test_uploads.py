@@ -59,7 +59,11 @@ def test_a_folder_comes_back_as_it_was(hub, api, folder, upload_path, tmp_path):
     info = api.upload_folder(repo_id=MODEL, folder_path=folder, commit_message="All of it")
     assert info.oid == api.repo_info(MODEL).sha
     assert downloaded(api, tmp_path) == FILES
-    large = {file.path: file.lfs.sha256 for file in api.list_repo_tree(MODEL, recursive=True) if hasattr(file, "lfs") and file.lfs}
+    large = {
+        file.path: file.lfs.sha256
+        for file in api.list_repo_tree(MODEL, recursive=True)
+        if hasattr(file, "lfs") and file.lfs
+    }
     assert large == {
         name: hashlib.sha256(FILES[name]).hexdigest()
         for name in ("noise.bin", "repeated.bin", "folder/model.safetensors")

@@ -216,7 +216,9 @@ def change_of(call: Call, key: str, value: dict) -> Change:
     if key in ("deletedFile", "deletedFolder"):
         return Change(path, None, folder=key == "deletedFolder")
     if key == "file":
-        content = base64.b64decode(value["content"]) if value.get("encoding") == "base64" else value["content"].encode()
+        content = (
+            base64.b64decode(value["content"]) if value.get("encoding") == "base64" else value["content"].encode()
+        )
         return Change(path, regular(content, store.add(content)))
     if key == "lfsFile":
         size = store.size(value["oid"])
