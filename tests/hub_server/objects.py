@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from . import errors
 from .xorbs import Xorb
@@ -43,7 +43,7 @@ class Writer:
         self.size = 0
         self._sha256 = hashlib.sha256()
 
-    def __enter__(self) -> "Writer":
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

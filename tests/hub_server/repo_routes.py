@@ -1,5 +1,6 @@
 """Accounts, and repositories as a whole: create, move, delete, settings, information, refs, history."""
 
+import re
 from typing import Any
 
 import yaml
@@ -10,7 +11,7 @@ from .history import HEADS, PULLS, TAGS, Commit, Entry, pointer
 from .repos import KINDS, Repo, may_write
 
 SPACE_KEYS = ("sdk", "hardware", "secrets", "variables", "sleepTimeSeconds", "volumes")
-BAD_NAMES = "..", "--"
+NAME = r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9_][\w.-]{0,95}"
 
 
 @route("GET", "/api/whoami-v2")
@@ -30,9 +31,15 @@ def named(call: Call, body: dict) -> tuple[str, str]:
     """Kind and full name of the repository that a body is about."""
     kind = body.get("type") or "model"
     name, namespace = body.get("name"), body.get("organization") or call.logged_in().name
-    if kind not in KINDS or not name or any(part in name for part in BAD_NAMES):
-        raise errors.bad_request(f"Invalid repo: {kind} {namespace}/{name}")
-    return kind, f"{namespace}/{name}"
+    if kind not in KINDS:
+        raise errors.bad_request(f"Invalid type: {kind}")
+    return kind, checked_name(f"{namespace}/{name}")
+
+
+def checked_name(name: str) -> str:
+    if not re.fullmatch(rf"[\w.-]+/{NAME}", name):
+        raise errors.bad_request(f"Invalid repo name: {name}")
+    return name
 
 
 def is_private(body: dict) -> bool | None:
@@ -68,7 +75,7 @@ async def delete(call: Call) -> None:
 async def move(call: Call) -> None:
     body = await call.json()
     repo = call.hub.repos.writable(body.get("type") or "model", body["fromRepo"], call.account)
-    may_write(call.account, body["toRepo"].partition("/")[0], body["toRepo"])
+    may_write(call.account, checked_name(body["toRepo"]).partition("/")[0], body["toRepo"])
     call.hub.repos.move(repo, body["toRepo"])
 
 

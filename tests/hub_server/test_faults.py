@@ -1,6 +1,8 @@
 """Each fault does to the real client what it says, and no more."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from huggingface_hub import CommitOperationAdd
@@ -107,7 +109,7 @@ def test_a_folder_survives_what_the_client_retries(hub, api, folder, upload_path
     api.upload_folder(repo_id=MODEL, folder_path=folder)
     assert len(waits) == 3
     path = api.hf_hub_download(MODEL, "model.bin", cache_dir=tmp_path / "cache")
-    assert open(path, "rb").read() == noise(200_000)
+    assert Path(path).read_bytes() == noise(200_000)
 
 
 @pytest.mark.parametrize("where", ["/v1/xorbs/", "/v1/shards"])
@@ -153,7 +155,7 @@ def test_a_download_that_breaks_off_is_taken_up_again(hub, api, folder, upload_p
     api.upload_folder(repo_id=MODEL, folder_path=folder)
     hub.faults.cut(method="GET", path="^/storage/", after=150_000)
     path = api.hf_hub_download(MODEL, "model.bin", cache_dir=tmp_path / "cache")
-    assert open(path, "rb").read() == noise(200_000)
+    assert Path(path).read_bytes() == noise(200_000)
     assert len(hub.log.calls("GET", "^/storage/")) == 2
 
 
@@ -165,3 +167,24 @@ def test_a_connection_that_is_cut_takes_no_other_with_it(hub, api):
         with pytest.raises(httpx.TransportError):
             api.list_repo_refs(MODEL)
         assert other.get(url).status_code == get_session().get(url).status_code == 200
+
+
+def test_commits_at_the_same_time_all_come_one_after_the_other(hub, api):
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda number: commit(api, f"{number}.txt").oid, range(40)))
+    history = [commit.commit_id for commit in api.list_repo_commits(MODEL)]
+    assert sorted(history[:-1]) == sorted(made) and len(api.list_repo_files(MODEL)) == 41
+
+
+def test_of_commits_on_the_same_parent_one_is_made(hub, api):
+    parent = api.repo_info(MODEL).sha
+
+    def attempt(number):
+        try:
+            return commit(api, f"{number}.txt", parent_commit=parent).oid
+        except HfHubHTTPError as error:
+            return error.response.status_code
+
+    with ThreadPoolExecutor(8) as pool:
+        outcomes = list(pool.map(attempt, range(16)))
+    assert outcomes.count(412) == 15 and api.repo_info(MODEL).sha in outcomes

@@ -8,6 +8,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
+from huggingface_hub.utils import get_session
 
 MODEL = "open-vr1/model"
 
@@ -46,6 +47,14 @@ def test_a_repository_can_be_created_once(hub, api, kind):
 
 def test_a_name_without_namespace_is_the_users_own(api):
     assert api.create_repo("mine").repo_id == "writer/mine"
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "a--b", "a..b", "a.git", ""])
+def test_a_name_that_the_hub_does_not_allow_is_refused(hub, name):
+    headers = {"Authorization": f"Bearer {hub.tokens['write']}"}
+    body = {"name": name, "organization": "open-vr1"}
+    answer = get_session().post(f"{hub.url}/api/repos/create", headers=headers, json=body)
+    assert answer.status_code == 400
 
 
 @pytest.mark.parametrize("role", ["read", "none"])

@@ -3,6 +3,7 @@
 import base64
 import fnmatch
 import hashlib
+import re
 from typing import Any
 
 import yaml
@@ -88,6 +89,8 @@ async def lfs_batch(call: Call) -> dict:
 
 def upload_of(call: Call, oid: str, size: int, parts: int | None) -> dict:
     """Where to send an object; nowhere if it is here."""
+    if not re.fullmatch("[0-9a-f]{64}", oid):
+        raise errors.bad_request(f"Invalid oid: {oid}")
     known = {"oid": oid, "size": size, "authenticated": True}
     if call.hub.store.size(oid) is not None:
         return known
@@ -211,7 +214,7 @@ def done(call: Call, commit: Commit) -> dict:
 
 def change_of(call: Call, key: str, value: dict) -> Change:
     path, store = value["path"], call.hub.store
-    if path.startswith("/") or ".." in path.split("/") or path.split("/")[0] == ".git":
+    if {"", ".", ".."} & set(path.rstrip("/").split("/")) or path.split("/")[0] == ".git":
         raise errors.bad_request(f"Invalid path: {path}")
     if key in ("deletedFile", "deletedFolder"):
         return Change(path, None, folder=key == "deletedFolder")
