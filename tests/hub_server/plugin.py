@@ -1,10 +1,12 @@
 """
 The fixture `hub`: a local Hub that every client in this process talks to, and that fails the test on a call that it does not
 know. A folder of tests takes it with `from tests.hub_server.plugin import hub` in its conftest; a process that a test starts
-gets `env=hub.environment(home)`.
+gets `env=hub.environment(home)`, under `run_watched` too.
 
 The clients read HF_ENDPOINT and the offline switches when they are imported, long before a test runs. They look up what they
-made of them at every call, though, so the fixture puts the Hub's address there.
+made of them at every call, though, so the fixture puts the Hub's address there. Two calls go elsewhere whatever it says:
+`load_dataset` of a dataset's main branch in another process (the dataset viewer; at a tag it does not), and in
+huggingface_hub 1.x a card's `validate` and `push_to_hub` (upload the README like any file: the Hub checks it all the same).
 """
 
 import sys
@@ -15,7 +17,7 @@ import datasets
 import huggingface_hub
 import pytest
 from huggingface_hub import HfFileSystem, constants, hf_api
-from huggingface_hub.utils import _xet
+from huggingface_hub.utils import _xet, close_session
 
 from .server import LocalHub, local_hub
 
@@ -41,6 +43,8 @@ def point_clients_at(hub: LocalHub, home: Path, patch: pytest.MonkeyPatch) -> No
         patch.setattr(sys.modules["transformers.utils.hub"], "_hf_api", None)
     # Asks the dataset viewer, which is another host and has no counterpart here.
     patch.setattr(datasets.config, "USE_PARQUET_EXPORT", False)
+    # A client that was made earlier may go through a proxy.
+    close_session()
     # A port may be used again, so nothing that is remembered under the address may outlive the Hub.
     _xet.XET_CONNECTION_INFO_CACHE.clear()
     HfFileSystem.clear_instance_cache()

@@ -158,7 +158,7 @@ class Repos:
         shutil.rmtree(self._path(repo))
 
     def move(self, repo: Repo, name: str) -> None:
-        """The old name goes on leading to the repository."""
+        """The old name goes on leading to the repository, until the server ends."""
         if (repo.kind, name) in self._repos:
             raise errors.conflict(f"{name} exists")
         old = self._path(repo)

@@ -1,8 +1,6 @@
 """datasets and transformers on a local Hub: pictures come back byte for byte, weights number for number, at any revision."""
 
 import io
-import os
-import subprocess
 import sys
 import textwrap
 
@@ -133,7 +131,7 @@ def test_a_model_pushes_itself_to_a_branch(api):
     assert api.list_repo_files(MODEL) == [".gitattributes"] and api.repo_info(MODEL).private
 
 
-def test_a_process_of_its_own_loads_both(hub, upload_path, data, tmp_path):
+def test_a_process_of_its_own_loads_both(hub, upload_path, data, run_watched, tmp_path):
     if upload_path == "lfs":
         pytest.skip("one such process is slow enough")
     tiny(1).push_to_hub(MODEL)
@@ -143,8 +141,7 @@ def test_a_process_of_its_own_loads_both(hub, upload_path, data, tmp_path):
         assert sum(1 for _ in datasets.load_dataset("{data}", split="train", revision="v1", streaming=True)) == {ROWS // 2}
         transformers.AutoModelForCausalLM.from_pretrained("{MODEL}")
     """
-    env = {**os.environ, **hub.environment(tmp_path / "home", "read")}
     command = [sys.executable, "-c", textwrap.dedent(code)]
-    done = subprocess.run(command, env=env, check=False, capture_output=True, text=True, timeout=120)
+    done = run_watched(command, env=hub.environment(tmp_path / "home", "read"), timeout=120)
     assert done.returncode == 0, done.stderr
     assert {call.account for call in hub.log.calls("HEAD", "/resolve/")} >= {"reader"}

@@ -82,17 +82,17 @@ def test_the_log_knows_who_asked_for_what(hub):
     assert str(call) == f"404 GET /api/models/{MODEL}"
 
 
-def test_other_programs_use_it_by_their_environment(hub, tmp_path):
+def test_other_programs_use_it_by_their_environment(hub, run_watched, tmp_path):
     hub.api().create_repo(MODEL)
     code = f"""
         import huggingface_hub
         huggingface_hub.upload_file(path_or_fileobj=b"0" * 20_000, path_in_repo="a.bin", repo_id="{MODEL}")
         print(huggingface_hub.hf_hub_download("{MODEL}", "a.bin"))
     """
-    env = {**os.environ, **hub.environment(tmp_path / "home")}
-    done = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(code)], env=env, check=True, capture_output=True, text=True, timeout=60
+    done = run_watched(
+        [sys.executable, "-c", textwrap.dedent(code)], env=hub.environment(tmp_path / "home"), timeout=60
     )
+    assert done.returncode == 0, done.stderr
     path = Path(done.stdout.strip())
     assert path.read_bytes() == b"0" * 20_000 and path.is_relative_to(tmp_path / "home")
     assert hub.log.calls("POST", "/v1/xorbs/")

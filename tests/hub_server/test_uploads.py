@@ -4,8 +4,9 @@ import hashlib
 import random
 
 import pytest
-from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfFileSystem, constants
 from huggingface_hub.errors import BadRequestError, HfHubHTTPError, RemoteEntryNotFoundError
+from huggingface_hub.utils import get_session, hf_raise_for_status
 
 MODEL, DATASET = "open-vr1/model", "open-vr1/data"
 
@@ -75,8 +76,6 @@ def test_a_folder_comes_back_as_it_was(hub, api, folder, upload_path, tmp_path):
 
 
 def test_what_one_path_brought_the_other_gets(api, folder, monkeypatch, tmp_path):
-    from huggingface_hub import constants
-
     api.upload_folder(repo_id=MODEL, folder_path=folder)
     monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", not constants.HF_HUB_DISABLE_XET)
     assert downloaded(api, tmp_path) == FILES
@@ -220,8 +219,6 @@ def test_a_grown_file_sends_only_its_end(hub, api, upload_path, tmp_path):
 
 def test_a_commit_names_only_what_has_been_sent(hub, api):
     lines = b'{"key": "header", "value": {"summary": "x"}}\n{"key": "lfsFile", "value": {"path": "a.bin", "algo": "sha256", "oid": "%s", "size": 1}}'
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
     answer = get_session().post(
         f"{hub.url}/api/models/{MODEL}/commit/main",
         content=lines % (b"0" * 64),
@@ -229,3 +226,22 @@ def test_a_commit_names_only_what_has_been_sent(hub, api):
     )
     with pytest.raises(BadRequestError, match="is missing"):
         hf_raise_for_status(answer)
+
+
+def test_what_is_stored_can_be_checked_and_written_like_a_disk(hub, api, folder):
+    api.upload_folder(repo_id=MODEL, folder_path=folder)
+    checked = api.verify_repo_checksums(MODEL, local_dir=str(folder))
+    assert checked.checked_count == len(FILES) and not checked.mismatches
+    (folder / "noise.bin").write_bytes(noise(700_001, 1))
+    assert [found["path"] for found in api.verify_repo_checksums(MODEL, local_dir=str(folder)).mismatches] == [
+        "noise.bin"
+    ]
+    early = CommitOperationAdd("early.bin", noise(3000))
+    api.preupload_lfs_files(MODEL, [early])
+    api.create_commit(MODEL, [early], commit_message="What was sent before")
+    disk = HfFileSystem(endpoint=hub.url, token=api.token)
+    with disk.open(f"{MODEL}/note.txt", "w") as file:
+        file.write("note")
+    assert disk.glob(f"{MODEL}/*.txt") == [f"{MODEL}/empty.txt", f"{MODEL}/note.txt"]
+    disk.rm(f"{MODEL}/note.txt")
+    assert {"early.bin"} == set(api.list_repo_files(MODEL)) - set(FILES) - {".gitattributes"}
