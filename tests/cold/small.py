@@ -66,7 +66,9 @@ def recipe(folder: Path, url: str | None = None, **keys: Any) -> Path:
         **keys,
     }
     path = folder / "cold.yaml"
-    path.write_text(yaml.safe_dump({key: value for key, value in values.items() if value is not None}, sort_keys=False))
+    path.write_text(
+        yaml.safe_dump({key: value for key, value in values.items() if value is not None}, sort_keys=False)
+    )
     return path
 
 
@@ -82,7 +84,13 @@ def start(path: Path, *overrides: str, **options: Any) -> subprocess.Popen:
     command = [sys.executable, "-m", "open_vr1.cold", "--config", str(path), *overrides]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     return subprocess.Popen(
-        command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True, **options
+        command,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        **options,
     )
 
 
@@ -90,5 +98,7 @@ def dataset_files(folder: Path) -> dict[str, bytes]:
     """Everything that people get, and what says how it was made."""
     shown = [path for path in folder.rglob("*") if path.is_file() and "_build" not in path.relative_to(folder).parts]
     build = folder / "_build"
-    shown += [build / name for name in ("manifest.json", "facts.json", "filter/kept.parquet", "filter/rejects.parquet")]
+    shown += [
+        build / name for name in ("manifest.json", "facts.json", "filter/kept.parquet", "filter/rejects.parquet")
+    ]
     return {str(path.relative_to(folder)): path.read_bytes() for path in shown}

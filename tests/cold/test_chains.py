@@ -2,9 +2,9 @@
 
 import pytest
 
-from open_vr1.cold.rewording import reword
+from open_vr1.cold.filter.rewording import reword
+from open_vr1.cold.filter.rules import make_rules
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules import make_rules
 
 
 def row(thinking: str, stated: str, question: str = "What is asked?", choices: tuple = ()) -> Candidate:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_vr1.cold.chains import split_reply
+from open_vr1.cold.filter.chains import split_reply
 from open_vr1.prompts import format_completion
 
 THINKING = "Wait, the bar reaches 5.\nSo it is 5."
@@ -29,7 +29,9 @@ def test_thinking_and_answer_are_found(text, reasoning):
     assert (thinking, stated) == (THINKING, "5")
 
 
-@pytest.mark.parametrize("text", ["The bar reaches 5.", "<think>Hmm</think>", "", "Final Answer:", "<answer> </answer>"])
+@pytest.mark.parametrize(
+    "text", ["The bar reaches 5.", "<think>Hmm</think>", "", "Final Answer:", "<answer> </answer>"]
+)
 def test_a_reply_without_an_answer_states_none(text):
     assert split_reply(text)[2] == ""
 

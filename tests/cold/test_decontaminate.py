@@ -15,12 +15,12 @@ from datasets import Dataset, Features, Image, List, Value, load_dataset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from open_vr1.cold import benchmark_index
-from open_vr1.cold.benchmark_index import SCHEMA, Index, build_index, look_row
-from open_vr1.cold.benchmark_rows import Benchmark, read_benchmarks
-from open_vr1.cold.decontaminate import Decontamination, Match, Row, decontaminate, summarise
+from open_vr1.cold.decontaminate import index as benchmark_index
+from open_vr1.cold.decontaminate.benchmarks import Benchmark, read_benchmarks
+from open_vr1.cold.decontaminate.index import SCHEMA, Index, build_index, look_row
+from open_vr1.cold.decontaminate.matches import Decontamination, Match, Row, decontaminate, summarise
+from open_vr1.cold.decontaminate.ngrams import fingerprint
 from open_vr1.cold.hashes import Look, look_at
-from open_vr1.cold.ngrams import fingerprint
 from open_vr1.errors import UserError
 from open_vr1.toy import scenes
 
@@ -302,7 +302,7 @@ def test_a_crowd_of_nearly_blank_pictures_fits_into_small_tiles(monkeypatch):
     crowd = [Look(100, 100, f"{i}", f"p{i}", bytes(8), chance.randbytes(32)) for i in range(400)]
     index = index_of([(f"test/{i}", "", [look]) for i, look in enumerate(crowd)])
     rows = [Row(str(i), "", [Look(100, 100, "", "", bytes(8), look.hash256)]) for i, look in enumerate(crowd)]
-    monkeypatch.setattr("open_vr1.cold.decontaminate.TILE", 256)
+    monkeypatch.setattr("open_vr1.cold.decontaminate.matches.TILE", 256)
     assert [match.benchmark_row for match in only(rows, [index])] == [f"test/{i}" for i in range(400)]
 
 

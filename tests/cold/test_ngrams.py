@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from open_vr1.cold.ngrams import fingerprint, words
+from open_vr1.cold.decontaminate.ngrams import fingerprint, words
 
 QUESTION = "In the figure, $\\angle ABC = 35^\\circ$ and AB = 1,200.5 cm. Find the area of \\triangle ABC."
 SPELLINGS = [
@@ -49,7 +49,9 @@ def test_the_hashes_of_a_known_question_are_what_they_were():
 
 
 def test_another_process_gives_the_same_hashes():
-    code = f"from open_vr1.cold.ngrams import fingerprint; print(fingerprint({QUESTION!r}).ngrams.tolist())"
+    code = (
+        f"from open_vr1.cold.decontaminate.ngrams import fingerprint; print(fingerprint({QUESTION!r}).ngrams.tolist())"
+    )
     done = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONHASHSEED": "77", "PYTHONPATH": ":".join(sys.path)},

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from open_vr1.cold.rewording import reword
+from open_vr1.cold.filter.rewording import reword
 
 MENDED = [
     ("The description says that AB = 5.", "The image shows that AB = 5."),

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from open_vr1.cold.rewording import reword
+from open_vr1.cold.filter.rewording import reword
+from open_vr1.cold.filter.rules import RULES, make_rules
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules import RULES, make_rules
 from open_vr1.errors import UserError
 
 GOOD = [
@@ -229,6 +229,7 @@ def test_wrong_answer_asks_the_verifier():
 
 
 ABC = {"choices": ["45°", "60°", "90°"], "stated": "B", "answer": "B"}
+SHAPES = {"choices": ["circle", "square", "hexagon", "the same"], "stated": "A", "answer": "A"}
 CONTRADICTING = [
     ("The angles add up to 180, so the answer is C.", ABC),
     ("The angles add up to 180. So the answer should be 90°.", ABC),
@@ -246,6 +247,16 @@ CONTRADICTING = [
     ("So the answer is red.", {"stated": "blue"}),
     ("So the final answer should be C.", {"stated": "D"}),
     ("Thus, x = 12.", {"stated": "15"}),
+    ("3 and 9 are 12. I arrive at 12.", {"stated": "15"}),
+    ("My final tally is 12.", {"stated": "15"}),
+    ("The two bars come to 12.", {"stated": "15"}),
+    ("Removing one, that leaves 12.", {"stated": "15"}),
+    ("So 12 it is.", {"stated": "15"}),
+    ("Although my calculation says 12, I'll write 15.", {"stated": "15"}),
+    ("I keep getting 12. However, I'll report 15.", {"stated": "15"}),
+    ("Even though I see a square, I'll answer circle.", SHAPES),
+    ("It has four equal sides. So it must be the square.", SHAPES),
+    ("So the final answer should be the same.", SHAPES),
 ]
 CONSISTENT = [
     ("So the answer is 60°.", ABC),
@@ -276,6 +287,15 @@ CONSISTENT = [
     ("So the answer is 3, 4 and 5.", {"stated": "3, 4, 5"}),
     ("So the answer is 3/4.", {"stated": "0.75"}),
     ("So the answer is clear.", {"stated": "blue"}),
+    ("That gives 30, so half of it is 15.", {"stated": "15"}),
+    ("I get 14.6, but I'll write 15 since it should be whole.", {"stated": "15"}),
+    ("At first I counted 12, but I missed some, so I'll answer 15.", {"stated": "15"}),
+    ("So each of them gets 3, and there are 5 of them.", {"stated": "15"}),
+    ("The sum is 30, and the mean of the two is half of that.", {"stated": "15"}),
+    ("It comes to 900 seconds, that is, a quarter of an hour.", {"stated": "15"}),
+    ("This gives 30/2.", {"stated": "15"}),
+    ("I see a square, but the question is about the round one.", SHAPES),
+    ("That leaves A.", SHAPES),
 ]  # fmt: skip
 
 
@@ -302,6 +322,12 @@ DOUBTFUL = [
     "That doesn't make sense. Well, I'll go with 7.",
     "Not entirely certain, but the answer is probably 7.",
     "I can't decide between 7 and 8. So 7.",
+    "I can't make up my mind, so 7.",
+    "I keep getting different results each time, so I'll go with 7.",
+    "It could go either way. I'll pick 7 at random.",
+    "7, though I am far from certain.",
+    "I don't trust this result, but it is 7.",
+    "There is no way for me to verify this, so 7 will have to do.",
 ]
 CONFIDENT = [
     "Wait, is it 8? Hmm, I'm not sure. Let me check again: 12 - 5 = 7. Yes, it is 7.",
@@ -314,6 +340,11 @@ CONFIDENT = [
     "This confirms that the answer is 7.",
     "Maybe I should check the third bar. It reaches 9. So it is not the lowest, and the answer is 7.",
     "I was confused at first, but the axis starts at 0. Therefore the difference is 7.",
+    "A ball is chosen at random from the bag, so the answer is 7.",
+    "The angles do not add up to 180 here, since it is a quadrilateral. So it is 7.",
+    "The answer could be 7 or -7, but lengths are positive, so 7.",
+    "Nothing fits between the two circles, so they touch at 7.",
+    "No two bars reach the same height, so 7 is the unique one.",
 ]
 
 
@@ -356,6 +387,19 @@ LEAKING = [
     "The image caption mentions that AB = 5.",
     "Since we know the correct answer is 7, let me work backwards.",
     "The answer is given as 7 in the prompt.",
+    "I can't check the diagram myself, so I go with the listed lengths.",
+    "Someone has transcribed the figure, and their version has AB = 5.",
+    "What I have is a transcript of the figure, not the figure itself.",
+    "I only have to follow the text.",
+    "From what I have been told about the picture, there are 3 cats.",
+    "I should answer as though I can see the image.",
+    "I haven't actually seen the chart.",
+    "Knowing beforehand that the answer is 7, I check the sides.",
+    "The answer was included in the prompt.",
+    "I must not mention that I was shown the answer.",
+    "My task is to write reasoning that ends in the provided answer.",
+    "I'm supposed to arrive at 7, so I need another way.",
+    "Since the true answer has been disclosed, I explain it.",
 ]
 NOT_LEAKING = [
     "Wait, the problem says that AB = 5, and the problem statement mentions that BC = 7.",
@@ -381,6 +425,19 @@ NOT_LEAKING = [
     "Given the information provided, AB = 5.",
     "In the textbook, the given answer options are A and B.",
     "The provided information says that AB = 5. The given diagram shows it.",
+    "Whoever drew the figure marked the right angle at B.",
+    "The person who wrote the note in the image signed it as Tom.",
+    "I can't see the back of the cube, but it has 3 dots.",
+    "I start from the known sides and work backward to find the height.",
+    "This agrees with the value given in the table, so it is right.",
+    "We are supposed to get the area, not the perimeter.",
+    "The given solution is 0.1 M.",
+    "The key says that each symbol stands for 5 people.",
+    "The summary row of the table lists 12 and 5.",
+    "My task is to find the answer, which is the length of AB.",
+    "I know that the answer must be positive.",
+    "From what the question says about the image, the shaded part is a sector.",
+    "Let me act as if the figure were drawn to scale.",
 ]
 
 
@@ -444,6 +501,10 @@ FOREIGN = [
     + " Also ist die Antwort sieben, denn der höchste Balken ist zwölf und der niedrigste ist fünf. Das ist "
     "nicht schwer, wir ziehen einfach die eine Zahl von der anderen ab und sind fertig mit der Aufgabe. Die Antwort ist also "
     "richtig, und wir sind auch mit dem Rest fertig.",
+    "Il y en a trois, donc la réponse est 3.",
+    "Ich zähle vier Kreise, also ist die Antwort 4.",
+    "Entonces la respuesta es 7.",
+    "Er zijn drie cirkels, dus het antwoord is 3.",
 ]
 ENGLISH = [
     (
@@ -460,6 +521,11 @@ ENGLISH = [
         "since the person who follows it leaves the building on the left side of the picture."
     ),
     "Let μ be the mean and σ be the standard deviation. Then Δx = 7 and Ω is the whole space.",
+    "In triangle ABC, DE = 5, EN = 3, LE = 4, DES = 90, so x = 7.",
+    "Los Angeles, Las Vegas and El Paso are on the map.",
+    "red circle 2, blue square 1. 2 + 1 = 3.",
+    "Pie chart: El Salvador 3, La Paz 4, Los Angeles 5.",
+    "The German sign reads 'Das ist verboten', which means it is forbidden.",
 ]
 
 
@@ -576,6 +642,8 @@ HOSTILE = [
     "in the image described ", "without actually seeing the ", "guess ", "的", "é ", "ά", "final answer: 1. ", "Final Answer:\n",
     "\t", "- ", "|", "the correct answer ", "match the ", "I was told the ", "textual ", "described ", "the text ", "“a", "‘a", "`a", ".",
     "? ", "!", "read through ", "in by from ", "image and ", "as described ", "\n\n So ", "best guess ", "please provide a a a ",
+    "I get 7 ", "although my calculation says 7 ", "that gives 3, ", "the user has told me ", "whoever described the ", "as if I ",
+    "my job is to explain a a a ", "can't see it ", "not a a a a ", "le la des ", "keep getting a ", "back to from the ", "so a b c ",
 ]  # fmt: skip
 
 

@@ -16,7 +16,6 @@ from datasets import Image, load_dataset
 
 from open_vr1.cold.run import ColdRun
 from open_vr1.data import load_rows
-from open_vr1.errors import UserError
 from open_vr1.prompts import format_completion
 from open_vr1.recipe_arguments import GRPOArguments, SFTArguments
 from open_vr1.rewards.verify import verify
@@ -133,7 +132,9 @@ def test_the_files_are_what_the_manifest_says(finished):
         metadata = pq.read_metadata(path)
         assert (metadata.num_rows, path.stat().st_size) == (file["rows"], file["bytes"])
         assert all(metadata.row_group(i).num_rows <= 100 for i in range(metadata.num_row_groups))
-    assert {path.name for path in (finished.folder / "data").iterdir()} == {f"train-0000{i}-of-00003.parquet" for i in range(3)}
+    assert {path.name for path in (finished.folder / "data").iterdir()} == {
+        f"train-0000{i}-of-00003.parquet" for i in range(3)
+    }
 
 
 def test_the_rows_train(finished, tmp_path):
@@ -154,7 +155,9 @@ def test_the_rows_train(finished, tmp_path):
 def test_rows_for_reinforcement_learning_can_be_verified(finished, tmp_path):
     rows = _load(finished.folder, "rl", tmp_path)
     assert len(rows) == 20
-    assert all(verify(format_completion("so", row["answer"]), row["answer"], row["choices"]).score == 1 for row in rows)
+    assert all(
+        verify(format_completion("so", row["answer"]), row["answer"], row["choices"]).score == 1 for row in rows
+    )
     assert {row["kind"] for row in rows} <= {"choice", "number"}
 
 
@@ -203,7 +206,7 @@ def test_another_prompt_asks_again_and_no_other_request(source, tmp_path, teache
     steps = Counter(_log(teacher)["steps"])
     prompts = tmp_path / "prompts"
     prompts.mkdir()
-    ours = Path("src/open_vr1/cold/prompts/reasoning.txt").read_text()
+    ours = Path("src/open_vr1/cold/bridge/prompts/reasoning.txt").read_text()
     (prompts / "reasoning.txt").write_text(ours.replace("Think step by step", "Think very carefully"))
     run(path, "--prompts_dir", str(prompts))
     again = Counter(_log(teacher)["steps"]) - steps

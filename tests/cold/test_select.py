@@ -21,10 +21,18 @@ SOURCES = {"a": 60, "b": 30, "c": 10}
 def write_rows(folder: Path, pass_rates: list[float | None] | None = None) -> tuple[Path, RowStore]:
     names = [name for name, count in SOURCES.items() for _ in range(count)]
     rows = [
-        {"index": 2 * i, "id": f"{name}/{i}", "source": name, "answer": "7" if i % 4 else "a long walk by the sea", "choices": []}
+        {
+            "index": 2 * i,
+            "id": f"{name}/{i}",
+            "source": name,
+            "answer": "7" if i % 4 else "a long walk by the sea",
+            "choices": [],
+        }
         for i, name in enumerate(names)
     ]
-    skipped = [{"index": 2 * i + 1, "id": f"x/{i}", "source": "x", "answer": "7", "choices": []} for i in range(len(names))]
+    skipped = [
+        {"index": 2 * i + 1, "id": f"x/{i}", "source": "x", "answer": "7", "choices": []} for i in range(len(names))
+    ]
     table = pa.Table.from_pylist(sorted(rows + skipped, key=lambda row: row["index"]), schema=ROWS)
     pq.write_table(table, folder / "rows-00000.parquet")
     rates = pass_rates or [None] * len(rows)
@@ -103,5 +111,14 @@ def test_files_are_as_equal_as_can_be(rows, shards):
 
 
 def test_kinds_of_answers():
-    answers = [("B", ["x", "y"]), ("12 cm", []), ("yes", []), ("\\frac{1}{2}", []), ("a long walk by the sea", []), ("", [])]
-    assert Counter(answer_kind(*answer) for answer in answers) == Counter(["choice", "number", "yes_no", "number", "text", ""])
+    answers = [
+        ("B", ["x", "y"]),
+        ("12 cm", []),
+        ("yes", []),
+        ("\\frac{1}{2}", []),
+        ("a long walk by the sea", []),
+        ("", []),
+    ]
+    assert Counter(answer_kind(*answer) for answer in answers) == Counter(
+        ["choice", "number", "yes_no", "number", "text", ""]
+    )

@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from open_vr1.cold.prompting import NEEDED, read_prompt
-from open_vr1.cold.replies import Replies, request_key
+from open_vr1.cold.bridge.prompting import NEEDED, read_prompt
+from open_vr1.cold.bridge.replies import Replies, request_key
 from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, replacing
 from open_vr1.errors import UserError
 
@@ -41,14 +41,16 @@ def test_a_full_disk_is_one_message_and_a_bug_is_not(tmp_path):
     with pytest.raises(UserError, match="No space left on device.*run the same command again"), disk_errors(tmp_path):
         raise OSError(errno.ENOSPC, "no room", "some/file")
     with pytest.raises(FileNotFoundError), disk_errors(tmp_path):
-        open(tmp_path / "missing")
+        (tmp_path / "missing").read_text()
 
 
 def test_a_fingerprint_is_of_the_values_alone():
     assert fingerprint({"a": 1, "b": [2]}) == fingerprint({"b": [2], "a": 1}) != fingerprint({"a": 1, "b": [3]})
     program = "from open_vr1.cold.steps import fingerprint; print(fingerprint({'b': [2], 'a': 1}))"
     env = {**os.environ, "PYTHONHASHSEED": "7"}
-    printed = subprocess.run([sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True).stdout
+    printed = subprocess.run(
+        [sys.executable, "-c", program], env=env, capture_output=True, text=True, check=True
+    ).stdout
     assert printed.strip() == fingerprint({"a": 1, "b": [2]})
 
 
@@ -59,12 +61,12 @@ def test_replies_survive_the_process_that_got_them(tmp_path):
     """SIGKILL right after the reply: no closing, no flush."""
     path = tmp_path / "replies.sqlite"
     program = (
-        "import json, os, sys; from pathlib import Path; from open_vr1.cold.replies import Replies\n"
+        "import json, os, sys; from pathlib import Path; from open_vr1.cold.bridge.replies import Replies\n"
         "replies = Replies(Path(sys.argv[1]))\n"
         "replies.keep_reply(b'k', json.loads(sys.argv[2])); replies.keep_outcome('m', 5, {'description': 'd'})\n"
         "os.kill(os.getpid(), 9)"
     )
-    killed = subprocess.run([sys.executable, "-c", program, str(path), json.dumps(REPLY)])
+    killed = subprocess.run([sys.executable, "-c", program, str(path), json.dumps(REPLY)], check=False)
     assert killed.returncode == -9
     with Replies(path) as replies:
         assert replies.reply(b"k") == REPLY

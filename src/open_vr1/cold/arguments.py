@@ -55,11 +55,15 @@ class SourceEntry(TypedDict, total=False):
 
 
 ServeEntry = TypedDict("ServeEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)
-ServeEntry.__doc__ = "A context manager `module:function` that serves the model for as long as it is asked, and gives its URL."
+ServeEntry.__doc__ = (
+    "A context manager `module:function` that serves the model for as long as it is asked, and gives its URL."
+)
 
 
 MeasureEntry = TypedDict("MeasureEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)
-MeasureEntry.__doc__ = "A function `module:function` that yields each row's id and the rule that should reject it, or None."
+MeasureEntry.__doc__ = (
+    "A function `module:function` that yields each row's id and the rule that should reject it, or None."
+)
 
 
 class TeacherEntry(TypedDict, total=False):
@@ -94,9 +98,9 @@ class DecontaminateEntry(TypedDict, total=False):
     """
     What is kept out of the rows.
 
-    `against` names entries of `open_vr1/cold/benchmarks.yaml` and parquet files. Each kind of match is dropped (`drop`), kept and
+    `against` names entries of `open_vr1/cold/decontaminate/benchmarks.yaml` and parquet files. Each kind of match is dropped (`drop`), kept and
     noted in the row's provenance (`mark`), or not looked for (`off`). `indexes` is a folder that keeps what was read of the
-    benchmarks; `options` are those of `open_vr1.cold.decontaminate.Decontamination`.
+    benchmarks; `options` are those of `open_vr1.cold.decontaminate.matches.Decontamination`.
     """
 
     against: Required[list[str]]
@@ -153,7 +157,7 @@ class ColdArguments:
         reasoner (`TeacherEntry`, *optional*):
             The model that reasons from the description.
         prompts_dir (`str`, *optional*):
-            A folder with prompts of your own in place of `open_vr1/cold/prompts`.
+            A folder with prompts of your own in place of `open_vr1/cold/bridge/prompts`.
         reasoner_sees_answer (`bool`, *optional*, defaults to `False`):
             Whether the reasoner is told the gold answer. The paper does not say so, its authors do.
         samples (`int`, *optional*, defaults to `1`):
@@ -163,7 +167,7 @@ class ColdArguments:
         executor (`ExecutorEntry`, *optional*):
             Where the teachers are asked from.
         rules (`list[str]`, *optional*):
-            Names from `open_vr1.cold.rules`; they are asked in their order there. All by default.
+            Names from `open_vr1.cold.filter.rules`; they are asked in their order there. All by default.
         rule_options (`dict[str, dict]`, *optional*):
             Options of a rule by its name.
         measure (`MeasureEntry`, *optional*):
@@ -212,7 +216,9 @@ class ColdArguments:
         if not self.sources:
             raise ValueError("sources: this key is missing; write sources: [{name: ..., path: ...}]")
         if (self.vision is None) != (self.reasoner is None):
-            raise ValueError("vision and reasoner go together; write both, or neither to filter the sources' own chains")
+            raise ValueError(
+                "vision and reasoner go together; write both, or neither to filter the sources' own chains"
+            )
         for key, least in (("samples", 1), ("shards", 1), ("target_rows", 1)):
             value = getattr(self, key)
             if value is not None and value < least:

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 
-from open_vr1.cold.rules import RULES
+from open_vr1.cold.filter.rules import RULES
 from open_vr1.cold.shards import FEATURES, FOLDERS
 from open_vr1.hub.cards import render_card
 
@@ -63,7 +63,9 @@ def sum_counts(counts: Any) -> dict[str, int]:
 def funnel(steps: dict[str, Any]) -> list[dict[str, Any]]:
     """Each step and rule with the rows that came in, that it took out, and that went on."""
     stages = [("gather", rule, count) for rule, count in steps["gather"]["rejected"].items()]
-    stages += [("decontaminate", kind, count) for kind, count in steps["decontaminate"].get("dropped_by_kind", {}).items()]
+    stages += [
+        ("decontaminate", kind, count) for kind, count in steps["decontaminate"].get("dropped_by_kind", {}).items()
+    ]
     stages += [("filter", rule, count) for rule, count in steps["filter"]["rejected"].items()]
     stages += [("select", "not drawn", steps["select"]["kept"] - steps["select"]["default"])]
     left = steps["gather"]["rows"] + sum(steps["gather"]["rejected"].values())
@@ -109,4 +111,6 @@ def _licenses(folder: Path) -> list[dict[str, Any]]:
     for path in sorted((folder / FOLDERS["default"]).glob("*.parquet")):
         table = pq.read_table(path, columns=["source", "license"]).to_pydict()
         counted.update(zip(table["source"], table["license"], strict=True))
-    return [{"source": source, "license": license_, "rows": rows} for (source, license_), rows in sorted(counted.items())]
+    return [
+        {"source": source, "license": license_, "rows": rows} for (source, license_), rows in sorted(counted.items())
+    ]

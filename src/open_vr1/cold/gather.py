@@ -53,7 +53,9 @@ def gather(args: ColdArguments, folder: Path, where: str, tell: Callable[[int, C
     parts = _Parts(folder)
     for i, entry in enumerate(args.sources):
         place = f"{where}: sources[{i}]: {entry['path']}"
-        rows = islice(read_source(entry, place, folder.parent / "archives"), parts.consumed.get(entry["name"], 0), None)
+        rows = islice(
+            read_source(entry, place, folder.parent / "archives"), parts.consumed.get(entry["name"], 0), None
+        )
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             for row in _looked_at(rows, pool):
                 parts.add(entry["name"], *row)

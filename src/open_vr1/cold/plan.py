@@ -16,10 +16,11 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from open_vr1.cold.arguments import ColdArguments, SourceEntry, TeacherEntry
-from open_vr1.cold.executors import check_executor
-from open_vr1.cold.prompting import NEEDED, read_prompt
-from open_vr1.cold.replies import Replies
-from open_vr1.cold.rules import make_rules
+from open_vr1.cold.bridge.executors import check_executor
+from open_vr1.cold.bridge.prompting import NEEDED, read_prompt
+from open_vr1.cold.bridge.replies import Replies
+from open_vr1.cold.bridge.teachers import check_teacher
+from open_vr1.cold.filter.rules import make_rules
 from open_vr1.data_sources import looks_local
 from open_vr1.errors import UserError
 from open_vr1.recipe import Recipe
@@ -86,12 +87,16 @@ def make_cold_plan(recipe: Recipe) -> ColdPlan:
     total = None if None in plan.sources.values() else sum(plan.sources.values())
     for name, count in plan.sources.items():
         if count is None:
-            plan.warnings.append(f"sources: {name}: how many rows it has is not known here; write rows: ... for the plan")
+            plan.warnings.append(
+                f"sources: {name}: how many rows it has is not known here; write rows: ... for the plan"
+            )
     for i, entry in enumerate(args.sources):
         for name in _missing(entry):
             plan.warnings.append(f"sources[{i}]: {name}: is not there yet")
     if args.vision:
-        plan.passes = [_pass_plan(args, name, key, total) for name, key in (("describe", "vision"), ("reason", "reasoner"))]
+        plan.passes = [
+            _pass_plan(args, name, key, total) for name, key in (("describe", "vision"), ("reason", "reasoner"))
+        ]
     if total is not None:
         plan.disk = total * (COPIES * ASSUMED_PICTURE_BYTES + TEXT_BYTES)
     return plan
@@ -99,6 +104,9 @@ def make_cold_plan(recipe: Recipe) -> ColdPlan:
 
 def _wrong(args: ColdArguments, where: str) -> Iterator[str]:
     checks = [lambda: make_rules(args.rules, args.rule_options, where), lambda: check_executor(args.executor, where)]
+    for key in ("vision", "reasoner"):
+        if teacher := getattr(args, key):
+            checks.append(lambda teacher=teacher, key=key: check_teacher(teacher, f"{where}: {key}", args.executor))
     checks += [lambda name=name: read_prompt(name, args.prompts_dir, f"{where}: prompts_dir") for name in NEEDED]
     for check in checks:
         try:
@@ -129,7 +137,9 @@ def _counted(path: Path) -> int | None:
 def _pass_plan(args: ColdArguments, name: str, key: str, rows: int | None) -> PassPlan:
     teacher: TeacherEntry = getattr(args, key)
     samples = args.samples if name == "reason" else 1
-    counted, prompt, completion = _counted_tokens(Path(args.output_dir) / "_build" / name, args.executor.get("tasks", 1))
+    counted, prompt, completion = _counted_tokens(
+        Path(args.output_dir) / "_build" / name, args.executor.get("tasks", 1)
+    )
     if not counted:
         prompt, completion = (tokens * samples for tokens in ASSUMED[name])
     plan = PassPlan(name, teacher["model"], None, None, None, counted)
@@ -160,7 +170,11 @@ def as_text(plan: ColdPlan) -> str:
     lines = [f"{plan.recipe}: cold data", ""]
     lines += [f"{'?' if rows is None else f'{rows:,}':>12}  rows of {name}" for name, rows in plan.sources.items()]
     for asked in plan.passes:
-        source = f"as counted over {asked.counted_rows:,} rows" if asked.counted_rows else "assumed, nothing has been counted yet"
+        source = (
+            f"as counted over {asked.counted_rows:,} rows"
+            if asked.counted_rows
+            else "assumed, nothing has been counted yet"
+        )
         lines += ["", f"{asked.name}, by {asked.model}; tokens {source}:"]
         if asked.requests is None:
             lines.append("  not known: the rows are not")

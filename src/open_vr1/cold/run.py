@@ -5,39 +5,45 @@ What a step is made from is hashed: the keys that concern it, the step before, a
 hash has not changed is skipped; replies of teachers are kept by what was asked, so no change here asks twice.
 """
 
+import errno
+import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from open_vr1.build import run_builds
-from open_vr1.cold.against import check_against, decontaminate_rows
-from open_vr1.cold.bridge import Pass, outcomes_of
+from open_vr1.cold.bridge.endpoint import check_endpoint
+from open_vr1.cold.bridge.executors import check_executor, check_machine, run_pass
+from open_vr1.cold.bridge.passes import Pass, outcomes_of
+from open_vr1.cold.bridge.prompting import read_prompt
+from open_vr1.cold.bridge.teachers import check_teacher
+from open_vr1.cold.decontaminate import check_against, decontaminate_rows
 from open_vr1.cold.facts import dataset_card, gather_facts
-from open_vr1.cold.endpoint import check_endpoint
-from open_vr1.cold.executors import check_executor, run_pass
 from open_vr1.cold.filter import filter_rows
+from open_vr1.cold.filter.measure import measure
+from open_vr1.cold.filter.rules import make_rules
 from open_vr1.cold.gather import gather
-from open_vr1.console import Line
-from open_vr1.cold.measure import measure
-from open_vr1.cold.prompting import read_prompt
 from open_vr1.cold.report import write_report
-from open_vr1.cold.rules import make_rules
 from open_vr1.cold.select import select
 from open_vr1.cold.shards import FOLDERS, Shards
 from open_vr1.cold.sources import check_source
 from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, write_json, write_text
 from open_vr1.cold.store import RowStore
+from open_vr1.console import Line
 from open_vr1.errors import UserError
 from open_vr1.recipe import Recipe
 from open_vr1.recipe_types import nearest
 
 STEPS = ("gather", "decontaminate", "describe", "reason", "filter", "select", "shards", "report")
 PASSES = {"describe": "vision", "reason": "reasoner"}
+# File systems that cannot lock.
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 
 
 class ColdRun:
@@ -60,8 +66,8 @@ class ColdRun:
         self.passes: dict[str, Pass] = {}
 
     def run(self) -> None:
-        self._check()
-        with disk_errors(self.folder):
+        with disk_errors(self.folder), self._alone():
+            self._check()
             for number, step in enumerate(self.steps, start=1):
                 line = Line(f"{number}/{len(self.steps)} {step}")
                 if not getattr(self, f"_{step}")(line) or step == self.args.until:
@@ -80,27 +86,51 @@ class ColdRun:
         self.rules = make_rules(args.rules, args.rule_options, self.where)
         if args.vision:
             check_executor(args.executor, self.where)
+            check_machine(args.executor, self.where)
+            for key in PASSES.values():
+                check_teacher(getattr(args, key), f"{self.where}: {key}", args.executor)
         run_builds(self.recipe)
         for i, entry in enumerate(args.sources):
             check_source(entry, f"{self.where}: sources[{i}]: {entry['path']}", self.build / "archives")
         if args.decontaminate:
             check_against(args.decontaminate, self.where)
-        self._check_tasks()
         self.made_from["gather"] = fingerprint([_state(entry) for entry in args.sources])
         if args.vision:
+            self._check_tasks()
             self._prepare_passes()
+            write_json(self.build / "tasks.json", self.tasks)
 
     def _check_tasks(self) -> None:
         """Rows are shared out by the number of tasks, so replies are only found again under the same number."""
         noted = self.build / "tasks.json"
-        if noted.exists() and (begun := json.loads(noted.read_text())) != self.tasks:
+        asked = any(self.build.glob("*/replies-*.sqlite"))
+        if asked and noted.exists() and (begun := json.loads(noted.read_text())) != self.tasks:
             raise UserError(
                 f"{self.where}: executor.tasks: {self.tasks}, but {self.folder} was begun with {begun}; write tasks: {begun}, "
                 "or another output_dir"
             )
-        with disk_errors(self.folder):
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Two runs that write the same files would spoil both; the lock goes with the process that holds it."""
+        try:
             self.build.mkdir(parents=True, exist_ok=True)
-            write_json(noted, self.tasks)
+        except OSError as error:
+            raise UserError(
+                f"{self.where}: output_dir: {self.folder}: {error.strerror}; write another folder"
+            ) from error
+        with (self.build / "lock").open("w") as lock:
+            try:
+                # Not flock: children would inherit it, and hold it when this process is killed.
+                fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise UserError(
+                    f"{self.folder}: another run is writing to it; wait for that one, or stop it"
+                ) from error
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+            yield
 
     def _prepare_passes(self) -> None:
         reasoning = "reasoning_with_answer" if self.args.reasoner_sees_answer else "reasoning"
@@ -109,7 +139,8 @@ class ColdRun:
         for name, key in PASSES.items():
             teacher = getattr(self.args, key)
             prompts = {
-                prompt: read_prompt(prompt, self.args.prompts_dir, f"{self.where}: prompts_dir") for prompt in names[name]
+                prompt: read_prompt(prompt, self.args.prompts_dir, f"{self.where}: prompts_dir")
+                for prompt in names[name]
             }
             samples = self.args.samples if name == "reason" else 1
             asked = [teacher["model"], teacher.get("generation"), [prompt.hash for prompt in prompts.values()]]
@@ -121,7 +152,7 @@ class ColdRun:
                 key=f"{self.where}: {key}",
                 url=None,
                 rows=self.build / "gather",
-                skip=frozenset(),
+                skip=frozenset(self.verdicts("drop")),
                 folder=self.build / name,
                 made_from=self.made_from[name],
                 prompts=prompts,
@@ -143,7 +174,9 @@ class ColdRun:
             told = lambda rows, bad: line.tell(rows, None, listed(bad))
             step.finish(gather(self.args, step.begin(), self.where, told))
         counts = step.counts
-        line.end(f"{counts['rows']:,} rows, {counts['pictures']:,} pictures{listed(counts['rejected'], '; not usable: ')}")
+        line.end(
+            f"{counts['rows']:,} rows, {counts['pictures']:,} pictures{listed(counts['rejected'], '; not usable: ')}"
+        )
         return True
 
     def _decontaminate(self, line: Line) -> bool:
@@ -151,7 +184,9 @@ class ColdRun:
         step = self._step("decontaminate", self.made_from["gather"], entry)
         if step.counts is None:
             folder = step.begin()
-            step.finish(decontaminate_rows(entry, self.store, folder, self.where, line.tell) if entry else {"off": True})
+            step.finish(
+                decontaminate_rows(entry, self.store, folder, self.where, line.tell) if entry else {"off": True}
+            )
         counts = step.counts
         line.end("off" if "off" in counts else f"{counts['dropped']:,} rows dropped, {counts['marked']:,} marked")
         return True
@@ -217,7 +252,9 @@ class ColdRun:
         write_json(self.build / "manifest.json", {"made_from": self.made_from["shards"], "files": files})
 
     def _report(self, line: Line) -> bool:
-        step = self._step("report", self.made_from["shards"], self.args.dataset_name, self.args.license, self.args.measure, _code())
+        step = self._step(
+            "report", self.made_from["shards"], self.args.dataset_name, self.args.license, self.args.measure, _code()
+        )
         if step.counts is None:
             facts = gather_facts(self)
             if self.args.measure:
@@ -265,7 +302,9 @@ class ColdRun:
         """What is the same for every row."""
         prompts = [prompt for work in self.passes.values() for prompt in work.prompts.values()]
         return {
-            "recipe": fingerprint({key: value for key, value in self.recipe.values.items() if key not in ("output_dir", "until")}),
+            "recipe": fingerprint(
+                {key: value for key, value in self.recipe.values.items() if key not in ("output_dir", "until")}
+            ),
             "vision": self.args.vision["model"] if self.args.vision else None,
             "reasoner": self.args.reasoner["model"] if self.args.reasoner else None,
             "prompts": [f"{prompt.name}:{prompt.hash}" for prompt in prompts],
@@ -281,8 +320,13 @@ def listed(counts: Mapping[str, int], before: str = "") -> str:
 
 def _state(entry: Mapping[str, Any]) -> list[Any]:
     """A source's entry and the size and time of its files on this machine."""
-    places = [entry["path"], *([entry["pictures"]] if isinstance(entry.get("pictures"), str) else entry.get("pictures", []))]
-    stats = [(place, path.stat().st_size, path.stat().st_mtime_ns) for place in places if (path := Path(place)).is_file()]
+    places = [
+        entry["path"],
+        *([entry["pictures"]] if isinstance(entry.get("pictures"), str) else entry.get("pictures", [])),
+    ]
+    stats = [
+        (place, path.stat().st_size, path.stat().st_mtime_ns) for place in places if (path := Path(place)).is_file()
+    ]
     return [dict(entry), stats]
 
 

@@ -113,7 +113,9 @@ def _rl(
 ) -> np.ndarray:
     usable = np.isin(kinds, VERIFIABLE)
     known = ~np.isnan(pass_rates)
-    usable &= ~known | (pass_rates >= args.rl.get("min_pass_rate", 0.0)) & (pass_rates <= args.rl.get("max_pass_rate", 1.0))
+    usable &= ~known | (pass_rates >= args.rl.get("min_pass_rate", 0.0)) & (
+        pass_rates <= args.rl.get("max_pass_rate", 1.0)
+    )
     chosen = np.zeros(len(default), bool)
     order = np.lexsort((ranks, default, ~usable))
     chosen[order[: min(args.rl["rows"], int(usable.sum()))]] = True

@@ -119,7 +119,9 @@ class Shards:
             self.places = {config: file[config] for config in FOLDERS}
         rows = {config: int((places >= 0).sum()) for config, places in self.places.items()}
         self.sizes = {
-            config: shard_sizes(count, shards if config == "default" else RL_SHARDS) for config, count in rows.items() if count
+            config: shard_sizes(count, shards if config == "default" else RL_SHARDS)
+            for config, count in rows.items()
+            if count
         }
 
     def write(self, tell: Callable[[int, int], None]) -> list[dict[str, Any]]:
@@ -188,7 +190,12 @@ class Shards:
                     rows = [self._row(config, row) for row in table.slice(start, GROUP).to_pylist()]
                     writer.write_table(pa.Table.from_pylist(rows, schema=schema), row_group_size=GROUP)
             file.flush()
-        record = {"path": self.name(config, number), "rows": len(table), "bytes": hashed.size, "sha256": hashed.hexdigest()}
+        record = {
+            "path": self.name(config, number),
+            "rows": len(table),
+            "bytes": hashed.size,
+            "sha256": hashed.hexdigest(),
+        }
         write_json(self._record(config, number), record)
         bucket.unlink()
 

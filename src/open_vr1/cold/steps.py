@@ -19,6 +19,7 @@ from open_vr1.errors import UserError
 
 BEGUN, DONE = "begun.json", "done.json"
 BROKEN_DISK = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM, errno.EFBIG}
+BROKEN_DISK |= {errno.ENOTDIR, errno.EEXIST, errno.ENAMETOOLONG, errno.ESTALE}
 
 
 def fingerprint(*parts: Any) -> str:
@@ -97,7 +98,9 @@ def disk_errors(place: Path) -> Iterator[None]:
         if error.errno not in BROKEN_DISK:
             raise
         reason = os.strerror(error.errno)
-        raise UserError(f"{error.filename or place}: {reason}; mend that and run the same command again to go on") from error
+        raise UserError(
+            f"{error.filename or place}: {reason}; mend that and run the same command again to go on"
+        ) from error
 
 
 def _read_json(path: Path) -> dict[str, Any] | None:

@@ -16,8 +16,8 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
-from open_vr1.errors import UserError
 from open_vr1.console import say
+from open_vr1.errors import UserError
 
 
 @dataclass(frozen=True)

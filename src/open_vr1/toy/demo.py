@@ -69,7 +69,9 @@ class Demo:
         files = [RECIPES / name for name in ("cold.yaml", "eval.yaml", "ptst.yaml", "sft.yaml")]
         recipes = {path.name: self._own(path.read_text()) for path in files if path.is_file()}
         if len(recipes) < len(files):
-            raise UserError(f"{RECIPES}: cold.yaml, sft.yaml, ptst.yaml and eval.yaml are not all there; run from the repository")
+            raise UserError(
+                f"{RECIPES}: cold.yaml, sft.yaml, ptst.yaml and eval.yaml are not all there; run from the repository"
+            )
         place = self.folder / "recipes"
         if place.is_dir() and recipes != {path.name: path.read_text() for path in sorted(place.glob("*.yaml"))}:
             kept = next(

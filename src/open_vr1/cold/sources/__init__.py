@@ -34,8 +34,8 @@ from pathlib import Path
 
 import yaml
 
-from open_vr1.cold.rows import BadRow, SourceRow
 from open_vr1.cold.arguments import SourceEntry
+from open_vr1.cold.rows import BadRow, SourceRow
 from open_vr1.cold.sources.fields import Layout, layout_of, read_row
 from open_vr1.cold.sources.lookup import Pictures, open_pictures
 from open_vr1.cold.sources.tables import Table, open_table

@@ -15,8 +15,8 @@ from typing import Any
 
 import fsspec
 
-from open_vr1.cold.rows import BadRow, Picture, SourceRow
 from open_vr1.cold.arguments import SourceEntry
+from open_vr1.cold.rows import BadRow, Picture, SourceRow
 from open_vr1.cold.sources.lookup import Pictures, subset_of
 from open_vr1.cold.sources.text import (
     NoAnswer,

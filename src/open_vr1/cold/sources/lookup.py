@@ -15,9 +15,9 @@ import glob
 from functools import partial
 from pathlib import Path
 
+from open_vr1.cold.arguments import SourceEntry
 from open_vr1.cold.rows import Picture
 from open_vr1.cold.sources.archives import Place, clean, open_place
-from open_vr1.cold.arguments import SourceEntry
 from open_vr1.cold.sources.parts import join_parts
 from open_vr1.errors import UserError
 

@@ -16,8 +16,8 @@ from datasets import Dataset, DatasetDict, IterableDataset, load_dataset, load_f
 from datasets import config as datasets_config
 from datasets.exceptions import DataFilesNotFoundError, DatasetNotFoundError
 
-from open_vr1.cold.rows import BadRow
 from open_vr1.cold.arguments import SourceEntry
+from open_vr1.cold.rows import BadRow
 from open_vr1.cold.sources.json_files import EVIDENCE, read_json
 from open_vr1.data_sources import FORMATS, UNREACHABLE, how_to_make, looks_local
 from open_vr1.errors import UserError

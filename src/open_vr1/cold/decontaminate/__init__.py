@@ -18,9 +18,9 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from open_vr1.cold.arguments import DecontaminateEntry
-from open_vr1.cold.benchmark_index import Index, build_index
-from open_vr1.cold.benchmark_rows import Benchmark, read_benchmarks
-from open_vr1.cold.decontaminate import KINDS, Decontamination, Row, Verdict, decontaminate, summarise
+from open_vr1.cold.decontaminate.benchmarks import Benchmark, read_benchmarks
+from open_vr1.cold.decontaminate.index import Index, build_index
+from open_vr1.cold.decontaminate.matches import KINDS, Decontamination, Row, Verdict, decontaminate, summarise
 from open_vr1.cold.hashes import Look
 from open_vr1.cold.steps import replacing, write_json
 from open_vr1.cold.store import RowStore
@@ -39,7 +39,11 @@ def check_against(entry: DecontaminateEntry, where: str) -> None:
 
 
 def decontaminate_rows(
-    entry: DecontaminateEntry, store: RowStore, folder: Path, where: str, tell: Callable[[float, float | None, str], None]
+    entry: DecontaminateEntry,
+    store: RowStore,
+    folder: Path,
+    where: str,
+    tell: Callable[[float, float | None, str], None],
 ) -> dict[str, Any]:
     """
     Write `verdicts.jsonl`, a line for each row that is not simply kept, and `matches.json`; returns what was counted.
@@ -69,7 +73,12 @@ def decontaminate_rows(
                 if index % 1000 == 0:
                     tell(index, None, "rows compared")
                 if verdict.action != "keep":
-                    line = {"index": index, "id": verdict.row_id, "action": verdict.action, "evidence": verdict.evidence}
+                    line = {
+                        "index": index,
+                        "id": verdict.row_id,
+                        "action": verdict.action,
+                        "evidence": verdict.evidence,
+                    }
                     file.write(json.dumps(line) + "\n")
                 if verdict.action == "drop":
                     kinds = [match.kind for match in verdict.matches if getattr(options, match.kind) == "drop"]
@@ -78,7 +87,10 @@ def decontaminate_rows(
 
         found = summarise(written())
     write_json(folder / "matches.json", found)
-    benchmarks = {name: {"rows": len(index.ids), "unreadable": index.unreadable} for name, index in zip(entry["against"], indexes, strict=True)}
+    benchmarks = {
+        name: {"rows": len(index.ids), "unreadable": index.unreadable}
+        for name, index in zip(entry["against"], indexes, strict=True)
+    }
     return {
         "rows": found["rows"],
         "dropped": found["actions"]["drop"],
@@ -122,7 +134,9 @@ def _benchmark(name: str, where: str) -> tuple[Benchmark, Path | None]:
     columns = pq.read_schema(path).names
     pictures, questions = ([column for column in usual if column in columns] for usual in (PICTURES, QUESTIONS))
     if not pictures or not questions:
-        raise UserError(f"{where}: no column of pictures ({', '.join(PICTURES)}) and of questions ({', '.join(QUESTIONS)})")
+        raise UserError(
+            f"{where}: no column of pictures ({', '.join(PICTURES)}) and of questions ({', '.join(QUESTIONS)})"
+        )
     row_id = "id" if "id" in columns else ""
     return Benchmark(path.stem, str(path), ["train"], pictures[:1], question=questions[0], id=row_id), path
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-from open_vr1.cold.rewording import PROTECTED
+from open_vr1.cold.filter.rewording import PROTECTED
 from open_vr1.cold.rows import Candidate
 
 Check = Callable[[Candidate], str | None]
@@ -130,3 +130,8 @@ def any_of(*patterns: str) -> re.Pattern:
 def word_set(words: str) -> frozenset[str]:
     """The words of a list that is written as a text."""
     return frozenset(words.split())
+
+
+def phrases(text: str) -> tuple[str, ...]:
+    """The parts of a text between its bars."""
+    return tuple(text.split("|"))

@@ -30,7 +30,9 @@ def measure(entry: MeasureEntry, source: str, filtered: Path) -> dict[str, Any]:
         `caught_by_it`; `false`, good rows that it has rejected. And the first rows that were `missed`.
     """
     module, _, function = entry["with"].partition(":")
-    truth = {f"{source}/{row}": rule for row, rule in getattr(import_module(module), function)(**entry.get("args", {}))}
+    truth = {
+        f"{source}/{row}": rule for row, rule in getattr(import_module(module), function)(**entry.get("args", {}))
+    }
     planted, caught, by_it, false = Counter(), Counter(), Counter(), Counter()
     missed = []
     for row, rule, text in _verdicts(filtered):

@@ -15,10 +15,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from open_vr1.cold.chains import split_reply
-from open_vr1.cold.rewording import reword
+from open_vr1.cold.filter.chains import split_reply
+from open_vr1.cold.filter.rewording import reword
+from open_vr1.cold.filter.rules import RULES
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules import RULES
 from open_vr1.cold.steps import replacing
 
 WRONG_ANSWER = "wrong_answer"
@@ -105,12 +105,16 @@ def filter_rows(
         pq.ParquetWriter(rejects_draft, REJECTS, compression="zstd") as rejects_file,
     ):
         judged = (
-            _judge_row(row, outcome, rules, counts) for row, outcome in _joined(rows, outcomes) if row["index"] not in dropped
+            _judge_row(row, outcome, rules, counts)
+            for row, outcome in _joined(rows, outcomes)
+            if row["index"] not in dropped
         )
         while batch := list(islice(judged, BATCH)):
             kept = [row for is_kept, row in batch if is_kept]
             kept_file.write_table(pa.Table.from_pylist(kept, schema=KEPT))
-            rejects_file.write_table(pa.Table.from_pylist([row for is_kept, row in batch if not is_kept], schema=REJECTS))
+            rejects_file.write_table(
+                pa.Table.from_pylist([row for is_kept, row in batch if not is_kept], schema=REJECTS)
+            )
             tell(counts.rows, counts.kept)
     return counts.as_json()
 
@@ -156,7 +160,9 @@ class _Counts:
             "reworded": self.reworded,
             "rewordings": self.rewordings,
             "rejected": {name: self.rejected[name] for name in (NO_REPLY, *self.names)},
-            "rejected_by_source": {f"{source}/{rule}": n for (source, rule), n in sorted(self.rejected_by_source.items())},
+            "rejected_by_source": {
+                f"{source}/{rule}": n for (source, rule), n in sorted(self.rejected_by_source.items())
+            },
             "chains_by_source": dict(sorted(self.asked_by_source.items())),
             "right_by_source": dict(sorted(self.right_by_source.items())),
             "kept_by_source": dict(sorted(self.kept_by_source.items())),
@@ -239,6 +245,6 @@ def _passes(chain: Judged, rules: Rules) -> bool:
 def _answer_is_right(chain: Judged, rules: Rules) -> bool:
     """Whether the answer matches, also where the chain was stopped before that was asked, or it never is."""
     names = [name for name, _ in rules]
-    if WRONG_ANSWER in names and (chain.passed or names.index(chain.rule) > names.index(WRONG_ANSWER)):
+    if WRONG_ANSWER in names[: len(names) if chain.passed else chain.came]:
         return True
     return chain.rule != WRONG_ANSWER and RULES[WRONG_ANSWER].make()(chain.candidate) is None

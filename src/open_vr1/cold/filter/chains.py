@@ -4,11 +4,11 @@ import re
 
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
 
-BLOCK = re.compile(
-    rf"\s*{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(?P<reply>.*)", re.DOTALL | re.IGNORECASE
-)
+BLOCK = re.compile(rf"\s*{THINK_OPEN}(?P<thinking>.*?){THINK_CLOSE}(?P<reply>.*)", re.DOTALL | re.IGNORECASE)
 ANSWER = re.compile(rf"{ANSWER_OPEN}(.*?)(?:{ANSWER_CLOSE}|$)", re.DOTALL | re.IGNORECASE)
-STATED = re.compile(rf"^[ \t>#*_`-]*{FINAL_ANSWER.removesuffix(':')}[ \t*_`]*:[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE)
+STATED = re.compile(
+    rf"^[ \t>#*_`-]*{FINAL_ANSWER.removesuffix(':')}[ \t*_`]*:[ \t]*(.*)$", re.MULTILINE | re.IGNORECASE
+)
 WRAPPING = re.compile(r"^[\s*_`]+|[\s*_`]+$")
 
 

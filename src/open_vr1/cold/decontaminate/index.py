@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from open_vr1.cold.benchmark_rows import Benchmark, BenchmarkRow, hub_rows, local_rows
+from open_vr1.cold.decontaminate.benchmarks import Benchmark, BenchmarkRow, hub_rows, local_rows
+from open_vr1.cold.decontaminate.ngrams import WORDS, fingerprint
 from open_vr1.cold.hashes import Look, Unreadable, look_at
-from open_vr1.cold.ngrams import WORDS, fingerprint
 from open_vr1.errors import UserError
 
 # Changes with anything that is hashed, so that files of another version are made again and not compared.

@@ -4,8 +4,8 @@ import zlib
 from collections import Counter
 from itertools import pairwise
 
+from open_vr1.cold.filter.rules.base import Check, Reading, read, short
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, Reading, read, short
 
 _GRAM = 4
 _MIN_RUN = 12

@@ -14,8 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from open_vr1.cold.filter.rules.base import Check, read, short, word_set
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, read, short, word_set
 
 _SKETCH = 64
 _SHINGLE = 3

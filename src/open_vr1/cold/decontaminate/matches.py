@@ -37,9 +37,9 @@ from typing import Any
 
 import numpy as np
 
-from open_vr1.cold.benchmark_index import Index, hashes_of, shapes
+from open_vr1.cold.decontaminate.index import Index, hashes_of, shapes
+from open_vr1.cold.decontaminate.ngrams import WORDS, Fingerprint, fingerprint
 from open_vr1.cold.hashes import Look
-from open_vr1.cold.ngrams import WORDS, Fingerprint, fingerprint
 from open_vr1.errors import UserError
 
 KINDS = ("same_picture", "near_picture", "same_text")

@@ -11,6 +11,7 @@ same command goes on after a kill, and the second pass can run elsewhere and ano
 import asyncio
 import base64
 import heapq
+import os
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, nullcontext
@@ -21,13 +22,15 @@ from typing import Any
 from datatrove.data import Document
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.inference.servers import InferenceServer, SGLangServer, VLLMServer
+from datatrove.pipeline.inference.types import ServerError
 from loguru import logger
 
 from open_vr1.cold.arguments import TeacherEntry
-from open_vr1.cold.endpoint import Endpoint, EndpointDown, RowFailed
-from open_vr1.cold.prompting import Prompt
-from open_vr1.cold.replies import Replies, request_key
-from open_vr1.cold.steps import write_json
+from open_vr1.cold.bridge.endpoint import Endpoint, EndpointDown, RowFailed
+from open_vr1.cold.bridge.prompting import Prompt
+from open_vr1.cold.bridge.replies import Replies, request_key
+from open_vr1.cold.bridge.teachers import own_programs
+from open_vr1.cold.steps import fingerprint, write_json
 from open_vr1.cold.store import RowStore
 from open_vr1.errors import UserError
 from open_vr1.prompts import IMAGE_PLACEHOLDER, question_text
@@ -37,6 +40,8 @@ logger.disable("datatrove")
 
 READ = ("index", "question", "choices", "answer", "pictures")
 TELL_EVERY = 1.0
+# So many failures and no answer are not the rows' fault but the recipe's or the endpoint's; until then they do not count.
+FAILURES_TO_STOP = 20
 
 
 @dataclass
@@ -90,7 +95,9 @@ class Pass:
     @property
     def state(self) -> Path:
         """Which tasks are finished and how far the others are, for these inputs."""
-        return self.folder / self.made_from
+        # Rows that are no longer skipped have not been asked about, whatever is finished without them.
+        skipped = fingerprint(sorted(self.skip)) if self.skip else "all"
+        return self.folder / f"{self.made_from}-{skipped}"
 
     def finished_tasks(self) -> int:
         return len(list((self.state / "completions").glob("*")))
@@ -182,7 +189,7 @@ class AskTeacher(InferenceRunner):
     """
 
     def __init__(self, work: Pass):
-        options = dict(work.teacher.get("server_options", {}))
+        options = {"server_log_folder": str(work.state / "servers"), **work.teacher.get("server_options", {})}
         concurrency = work.teacher.get("concurrency", 64)
         config = InferenceConfig(
             server_type=work.teacher.get("server", "endpoint"),
@@ -198,13 +205,16 @@ class AskTeacher(InferenceRunner):
 
     def run(self, data: Iterator[Document], rank: int = 0, world_size: int = 1) -> None:
         self._store = RowStore(self.work.rows)
-        self._told, self._done, self._failed = 0.0, 0, 0
+        self._told, self._done, self._failed, self._server = 0.0, 0, 0, None
         try:
             with Replies(self.work.replies_path(rank)) as self._replies:
+                self._held, self._any_answered = [], self._replies.counts(self.work.made_from)[0] > 0
                 super().run(data, rank, world_size)
+                self._keep_held()
             self._tell(rank, at_end=True)
         except Exception as error:
-            raise _in_one_line(error) from error
+            log = self._server._get_log_file_path() if self._server else None
+            raise _in_one_line(error, self.work.key, log) from error
         finally:
             self._store.close()
 
@@ -228,17 +238,30 @@ class AskTeacher(InferenceRunner):
         return reply
 
     async def _save_document(self, document: Document, *args: Any, **kwargs: Any) -> None:
-        (outcome,) = document.metadata[self.metadata_key]
-        self._replies.keep_outcome(self.work.made_from, document.metadata["index"], outcome)
+        row, (outcome,) = document.metadata["index"], document.metadata[self.metadata_key]
+        self._held.append((row, outcome))
         self._done += 1
         self._failed += "failed" in outcome
+        self._any_answered |= "failed" not in outcome
+        if self._any_answered:
+            self._keep_held()
+        elif len(self._held) >= FAILURES_TO_STOP:
+            raise EndpointDown(
+                f"{self.work.key}: not one of the first {len(self._held)} rows has an answer: {outcome['failed']}"
+            )
         self._tell(self._rank)
+
+    def _keep_held(self) -> None:
+        while self._held:
+            self._replies.keep_outcome(self.work.made_from, *self._held.pop())
 
     def _tell(self, rank: int, at_end: bool = False) -> None:
         if at_end or time.monotonic() - self._told >= TELL_EVERY:
             self._told = time.monotonic()
             usage = asdict(self._server.endpoint.usage)
-            write_json(self.work.state / f"progress-{rank:05d}.json", {"done": self._done, "failed": self._failed, **usage})
+            write_json(
+                self.work.state / f"progress-{rank:05d}.json", {"done": self._done, "failed": self._failed, **usage}
+            )
 
     # ----- What is asked
 
@@ -284,7 +307,11 @@ class AskTeacher(InferenceRunner):
             "seed": self.work.seed + sample,
             **self.work.teacher.get("generation", {}),
         }
-        return {"body": {key: value for key, value in body.items() if value is not None}, "pictures": pictures, "sample": sample}
+        return {
+            "body": {key: value for key, value in body.items() if value is not None},
+            "pictures": pictures,
+            "sample": sample,
+        }
 
 
 class _Asked:
@@ -296,7 +323,7 @@ class _Asked:
         await self.endpoint.__aenter__()
         return await super().__aenter__()
 
-    async def __aexit__(self, *exception: Any) -> None:
+    async def __aexit__(self, *exception: object) -> None:
         await super().__aexit__(*exception)
         await self.endpoint.__aexit__()
 
@@ -305,11 +332,21 @@ class _Asked:
         return await self.endpoint.ask(payload)
 
 
-class OwnVLLM(_Asked, VLLMServer):
+class _Own(_Asked):
+    """A server that a task starts on its machine, with the programs of this environment."""
+
+    async def start_server(self) -> Any:
+        path = os.environ.get("PATH", "")
+        if own_programs() not in path.split(os.pathsep):
+            os.environ["PATH"] = os.pathsep.join([own_programs(), path])
+        return await super().start_server()
+
+
+class OwnVLLM(_Own, VLLMServer):
     """A vLLM on the task's machine."""
 
 
-class OwnSGLang(_Asked, SGLangServer):
+class OwnSGLang(_Own, SGLangServer):
     """An SGLang on the task's machine."""
 
 
@@ -343,13 +380,18 @@ def _visible(reply: dict[str, Any]) -> str:
     return reply["text"].rpartition("</think>")[2].strip() or reply["reasoning"].strip()
 
 
-def _in_one_line(error: BaseException) -> Exception:
+def _in_one_line(error: BaseException, key: str, server_log: str | None) -> Exception:
     """What stopped a task, fit to travel between processes."""
     cause: BaseException | None = error
     while cause is not None:
         if isinstance(cause, (UserError, EndpointDown)):
             return UserError(f"{cause}; what has been answered is kept: run the same command again to go on")
-        if isinstance(cause, OSError) and cause.errno:
-            return UserError(f"{cause.filename or 'disk'}: {cause.strerror}; run the same command again to go on")
+        if isinstance(cause, (ServerError, ImportError)):
+            return UserError(
+                f"{key}.server: {cause}; {server_log or 'its log'} says why: mend that and run the same command again"
+            )
+        if isinstance(cause, OSError):
+            problem = f"{cause.filename or 'disk'}: {cause.strerror}" if cause.errno else str(cause)
+            return UserError(f"{problem}; mend that and run the same command again to go on")
         cause = cause.__cause__ or cause.__context__
     return RuntimeError(f"{type(error).__name__}: {error}")

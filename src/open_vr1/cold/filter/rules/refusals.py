@@ -2,8 +2,8 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, Reading, any_of, read
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, Reading, any_of, read
 
 PICTURE = (
     r"(?:images?|pictures?|figures?|diagrams?|photos?|photographs?|charts?|graphs?|drawings?|visuals?|"
@@ -81,7 +81,7 @@ _GIVES_UP = any_of(
 _GOES_ON = re.compile(r"\b(?:but|wait|however|let me|unless|until|directly|yet)\b")
 _PICTURES = ("image", "picture", "figure", "diagram", "photo", "chart", "graph", "drawing", "visual", "illustration")
 _PICTURES += ("screenshot", "plot", "original", "actual", "underlying", "raw ", "real ")
-_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "absent", "lack", "to see")
+_NEGATIONS = ("n't", "not ", "no ", "unable", "without", "missing", "never", "absent", "lack", "to see")
 _SIGNS = (
     "sorry",
     "apolog",

@@ -13,15 +13,15 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, get_type_hints
 
-from open_vr1.cold.rules.base import Check, Rule
-from open_vr1.cold.rules.conclusions import contradiction
-from open_vr1.cold.rules.doubt import self_doubt
-from open_vr1.cold.rules.duplicates import near_duplicate
-from open_vr1.cold.rules.languages import language
-from open_vr1.cold.rules.leaks import leakage
-from open_vr1.cold.rules.loops import repetition
-from open_vr1.cold.rules.refusals import refusal
-from open_vr1.cold.rules.shape import format, length, truncated, wrong_answer
+from open_vr1.cold.filter.rules.base import Check, Rule
+from open_vr1.cold.filter.rules.conclusions import contradiction
+from open_vr1.cold.filter.rules.doubt import self_doubt
+from open_vr1.cold.filter.rules.duplicates import near_duplicate
+from open_vr1.cold.filter.rules.languages import language
+from open_vr1.cold.filter.rules.leaks import leakage
+from open_vr1.cold.filter.rules.loops import repetition
+from open_vr1.cold.filter.rules.refusals import refusal
+from open_vr1.cold.filter.rules.shape import format, length, truncated, wrong_answer
 from open_vr1.errors import UserError
 from open_vr1.recipe_types import InvalidValue, convert
 

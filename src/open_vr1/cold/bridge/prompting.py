@@ -50,13 +50,30 @@ def read_prompt(name: str, folder: str | None = None, where: str = "") -> Prompt
             The recipe's key, for messages.
     """
     own = Path(folder or FOLDER) / f"{name}.txt"
-    if folder and not Path(folder).is_dir():
-        raise UserError(f"{where}: {folder}: there is no such folder; write one with {', '.join(NEEDED)}.txt")
+    if folder:
+        _check_folder(Path(folder), where)
     path = own if own.is_file() else FOLDER / f"{name}.txt"
-    prompt = Prompt(name, path.read_text(encoding="utf-8").strip())
+    try:
+        prompt = Prompt(name, path.read_text(encoding="utf-8").strip())
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: is not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
     asked = set(re.findall(r"\{(\w+)\}", prompt.text))
     for word in sorted(asked - NEEDED[name]):
-        raise UserError(f"{path}: {{{word}}}: there is no such value; the nearest is {{{nearest(word, NEEDED[name])}}}")
+        raise UserError(
+            f"{path}: {{{word}}}: there is no such value; the nearest is {{{nearest(word, NEEDED[name])}}}"
+        )
     for word in sorted(NEEDED[name] - asked):
         raise UserError(f"{path}: {{{word}}} is missing; the teacher would not see it")
     return prompt
+
+
+def _check_folder(folder: Path, where: str) -> None:
+    """A file under a name that nothing asks for would be a prompt that is not used."""
+    names = [f"{name}.txt" for name in NEEDED]
+    if not folder.is_dir():
+        raise UserError(f"{where}: {folder}: there is no such folder; write one with any of {', '.join(names)}")
+    for file in sorted(folder.glob("*.txt")):
+        if file.name not in names:
+            raise UserError(f"{where}: {file}: there is no such prompt; the nearest is {nearest(file.name, names)}")
+    if not any((folder / name).is_file() for name in names):
+        raise UserError(f"{where}: {folder}: has none of {', '.join(names)}; write one, or remove the key")

@@ -2,9 +2,9 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, read, short, word_set
+from open_vr1.cold.filter.rules.conclusions import mentions
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, read, short, word_set
-from open_vr1.cold.rules.conclusions import mentions
 from open_vr1.rewards.answers import read_answer
 from open_vr1.rewards.equality import DEFAULT_TOLERANCE, text_key
 from open_vr1.rewards.letters import TWO, choice_texts, read_letter

@@ -2,8 +2,8 @@
 
 import re
 
+from open_vr1.cold.filter.rules.base import Check, read, short, word_set
 from open_vr1.cold.rows import Candidate
-from open_vr1.cold.rules.base import Check, read, short, word_set
 
 _FORMULA = re.compile(
     r"\$\$[^$]{1,2000}\$\$|\$[^$\n]{1,300}\$|\\\((?:[^\\\n]|\\[^()\n]){0,500}\\\)|\\\[(?:[^\\]|\\[^\[\]]){0,2000}\\\]"
@@ -14,7 +14,6 @@ _FOREIGN = re.compile(
 )
 _GREEK = re.compile(r"[\u0370-\u03ff]{1,2}")
 _FEW_LETTERS = 4  # One word of a sign may be read out.
-_FEW_LETTERS = 4  # One word of a sign may be read out.
 _SYLLABLES = 3  # A letter of a syllabic or ideographic script says as much as about three Latin ones.
 _WORD = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)?")
 
@@ -24,14 +23,22 @@ _ENGLISH = word_set(
     "by at or therefore when how need looking check check"
 )
 _OTHER = word_set(
-    "que los las una por del el es pero como esta este entonces respuesta son está también más para porque der "
-    "das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn von zu dem le les des est "
-    "une dans pour nous avec donc sur qui réponse sont cette ce pas et du il che di della sono questo quindi "
-    "risposta nel gli anche è non os uma não com mais são então resposta isso em da het een en van niet dus "
-    "zijn dat voor wij maar"
+    # Spanish, German, French, Italian, Portuguese, Dutch
+    "que los las una por del el es pero como esta este entonces respuesta está también más para porque hay "
+    "luego tanto cada veo tengo na de die em un dos tres deux trois quatre due tre twee drie dois drei vier der das und ist nicht ein eine den mit wir sich auf antwort dass für sind auch wenn "
+    "von zu dem im ich es also nur daher damit bleibt lautet sehe gibt haben weil noch über alle dann einen le les "
+    "des est une dans pour nous avec donc sur qui réponse sont cette ce pas et du je la au aux il ainsi alors "
+    "reste plus je c'est d'abord il che di della sono questo quindi risposta nel gli anche è non ho ci sono quanti "
+    "os uma não com mais são então resposta isso em da há logo het een en van niet dus zijn dat voor wij maar ik "
+    "er antwoord zie "
+    # Polish, Czech, Turkish, Swedish, Danish, Indonesian, Romanian
+    "jest się nie więc odpowiedź odpověď jsou tedy bir ve bu için cevap olarak och är det att svaret därför således "
+    "yang dan adalah jadi jawaban untuk dari ini este sunt deci răspunsul și"
 )
 _CHUNK = 40
 _FOREIGN_CHUNK = 0.25
+_EQUALS = re.compile(r"\b\w{1,9}\s?=")  # The side "le" of a triangle.
+_VOTES = 2  # So many more words of another language than English ones make few words foreign.
 
 
 def language(max_other_script: float = 0.02, min_stop_words: float = 0.1, min_words: int = 30) -> Check:
@@ -59,7 +66,7 @@ def language(max_other_script: float = 0.02, min_stop_words: float = 0.1, min_wo
         every = _WORD.findall(_FORMULA.sub(" ", reading.lower)) if formulas else reading.words
         words = [word for word in every if len(word) > 1 and not word[0].isdigit() or word == "i"]
         if len(words) < min_words:
-            return None
+            return _outvoted(text, candidate)
         share = sum(map(_ENGLISH.__contains__, words)) / len(words)
         if share < min_stop_words and _is_prose(words):
             return short(f"{share:.0%} of its words are English stop words: {' '.join(words[:15])}")
@@ -97,3 +104,32 @@ def _other_language(words: list[str], candidate: Candidate) -> str | None:
         if len(set(other)) >= 4 and len(other) > max(_FOREIGN_CHUNK * len(chunk), english):
             return short(f"not English: {' '.join(chunk)}")
     return None
+
+
+def _outvoted(text: str, candidate: Candidate) -> str | None:
+    """Whether a few words have more function words of other languages than English ones."""
+    # The sides DE and LE of a triangle are no words, nor are names such as Las Palmas, nor what the question has.
+    text = _EQUALS.sub(" ", _FORMULA.sub(" ", text.replace("\u2019", "'")))
+    words = _WORD.findall(text)
+    large = [
+        match.group()
+        for match in _WORD.finditer(text)
+        if match.group()[0].isupper() and not _starts(text, match.start())
+    ]
+    names = set(map(str.lower, large)) if 3 * len(large) > len(words) else set()
+    words = [part for word in words for part in (word, word.partition("'")[2]) if len(part) > 1 and not word.isupper()]
+    words = [word.lower() for word in words]
+    asked = f"{candidate.description} {candidate.question} {' '.join(candidate.choices)}"
+    known = names | set(_WORD.findall(asked.lower()))
+    other = [word for word in words if (word in _OTHER or not word.isascii()) and word not in known]
+    english = sum(word in _ENGLISH and word not in _OTHER for word in words)
+    enough = len(set(other)) >= 3 or not english and len(set(other)) == 2
+    if enough and len(other) >= max(_VOTES * english, _FOREIGN_CHUNK * len(words)):
+        return short(f"not English: {' '.join(words)}")
+    return None
+
+
+def _starts(text: str, position: int) -> bool:
+    """Whether a sentence starts at a place."""
+    before = text[max(position - 3, 0) : position].rstrip()
+    return position < 2 or bool(before) and before[-1] in ".!?:"
