@@ -262,7 +262,9 @@ class App:
             for piece in reply.content:
                 if limit is not None and sent + len(piece) >= limit:
                     await response.write(piece[: limit - sent])
-                    return self._hang_up(request)
+                    if request.transport:  # Not abort: what has been written arrives.
+                        request.transport.close()
+                    return response
                 await response.write(piece)
                 sent += len(piece)
         await response.write_eof()

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from huggingface_hub import CommitOperationAdd
+from huggingface_hub import CommitOperationAdd, hf_hub_url
 from huggingface_hub.errors import HfHubHTTPError
 from huggingface_hub.utils import get_session, httpx
 
@@ -157,6 +157,17 @@ def test_a_download_that_breaks_off_is_taken_up_again(hub, api, folder, upload_p
     path = api.hf_hub_download(MODEL, "model.bin", cache_dir=tmp_path / "cache")
     assert Path(path).read_bytes() == noise(200_000)
     assert len(hub.log.calls("GET", "^/storage/")) == 2
+
+
+def test_a_file_can_be_cut_at_a_byte(hub, api, folder):
+    api.upload_folder(repo_id=MODEL, folder_path=folder)
+    hub.faults.cut(method="GET", path="^/storage/", after=150_000)
+    came = bytearray()
+    url = hf_hub_url(MODEL, "model.bin", endpoint=hub.url)
+    with httpx.stream("GET", url, follow_redirects=True) as answer, pytest.raises(httpx.RemoteProtocolError):
+        for piece in answer.iter_bytes():
+            came += piece
+    assert came == noise(200_000)[:150_000]
 
 
 def test_a_connection_that_is_cut_takes_no_other_with_it(hub, api):

@@ -22,6 +22,7 @@ FILES = {
     "folder/notes.txt": "größer\n".encode() * 100,
     "noise.bin": noise(700_001),
     "repeated.bin": b"the same again and \0" * 40_000,
+    "same.bin": b"ab\0\1" * 500_001,  # Its chunks are one chunk, many times.
     "folder/model.safetensors": b"".join(
         (1_000_000 + number).to_bytes(3, "little") + b"\x3f" for number in range(150_000)
     )
@@ -67,7 +68,7 @@ def test_a_folder_comes_back_as_it_was(hub, api, folder, upload_path, tmp_path):
     }
     assert large == {
         name: hashlib.sha256(FILES[name]).hexdigest()
-        for name in ("noise.bin", "repeated.bin", "folder/model.safetensors")
+        for name in ("noise.bin", "repeated.bin", "same.bin", "folder/model.safetensors")
     }
     sent = {"xet": "/v1/xorbs/", "lfs": "^/storage/"}
     assert {path: bool(hub.log.calls(None, pattern)) for path, pattern in sent.items()} == {
@@ -92,11 +93,12 @@ def test_a_folder_that_is_there_is_not_sent_again(hub, api, folder):
 def test_a_changed_folder_makes_one_commit_of_what_changed(hub, api, folder, tmp_path):
     api.upload_folder(repo_id=MODEL, folder_path=folder)
     (folder / "config.json").write_text('{"a": 1}')
-    (folder / "noise.bin").unlink()
+    for name in ("noise.bin", "repeated.bin", "same.bin"):
+        (folder / name).unlink()
     hub.log.clear()
     api.upload_folder(repo_id=MODEL, folder_path=folder, delete_patterns="*.bin")
     assert len(hub.log.calls("POST", "/commit/")) == 1
-    left = {name: content for name, content in FILES.items() if name != "noise.bin"}
+    left = {name: content for name, content in FILES.items() if not name.endswith(".bin")}
     assert downloaded(api, tmp_path) == {**left, "config.json": b'{"a": 1}'}
 
 
@@ -123,7 +125,7 @@ def test_one_commit_adds_deletes_and_copies(api, folder, tmp_path):
         ],
         commit_message="All at once",
     )
-    kept = {name: FILES[name] for name in ("config.json", "noise.bin", "repeated.bin")}
+    kept = {name: FILES[name] for name in ("config.json", "noise.bin", "repeated.bin", "same.bin")}
     assert downloaded(api, tmp_path) == {
         **kept,
         "new.bin": noise(3000, 2),
