@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards test test-all test-newest test-vllm test-serve quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards hub test test-all test-newest test-vllm test-serve quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -70,6 +70,9 @@ sweep: need-RECIPE need-GRID $(READY) ## one recipe, many variants and seeds: RE
 rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
 	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
+
+hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
+	@$(PYTHON) -m tests.hub_server $(ARGS)
 
 test: $(READY) ## the test suite, offline; ARGS="-k schedule" picks tests
 	$(PYTHON) -m pytest $(ARGS)

@@ -89,6 +89,7 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.sweep --config a.yaml --grid b.yaml --jobs 2",
         ),
         (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
+        (["hub", "ARGS=--port 8766"], "python -m tests.hub_server --port 8766"),
         (["test"], "python -m pytest"),
         (["test-all"], "python -m pytest --soak"),
     ],
