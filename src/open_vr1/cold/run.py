@@ -143,7 +143,12 @@ class ColdRun:
                 for prompt in names[name]
             }
             samples = self.args.samples if name == "reason" else 1
-            asked = [teacher["model"], teacher.get("generation"), [prompt.hash for prompt in prompts.values()]]
+            asked = [
+                teacher["model"],
+                teacher.get("generation"),
+                teacher.get("serve"),
+                [prompt.hash for prompt in prompts.values()],
+            ]
             self.made_from[name] = fingerprint(before, asked, samples, self.args.seed)
             before = [self.made_from[name]]
             self.passes[name] = Pass(

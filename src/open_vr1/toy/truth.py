@@ -18,7 +18,7 @@ from open_vr1.toy.teacher import planted, read_rows
 
 
 def planted_faults(
-    rows: str | Path, seed: int, mistakes: Mapping[str, float], asked_from: int = 0
+    rows: str | Path, seed: int, mistakes: Mapping[str, float], asked_from: int | None = None
 ) -> Iterator[tuple[str, str | None]]:
     """
     Row id and the rule that should reject the row, `None` for a good one.
@@ -30,11 +30,11 @@ def planted_faults(
             The teacher's seed.
         mistakes (`Mapping[str, float]`):
             The teacher's rates.
-        asked_from (`int`, *optional*, defaults to `0`):
+        asked_from (`int`, *optional*, defaults to `seed`):
             The seed of the requests, the recipe's `seed`.
     """
     read = [row for row in read_rows(Path(rows)) if row["images"] and row["images"][0]["bytes"]]
-    kinds = {row_id: kind for row_id, _, kind in planted(read, seed, mistakes, [asked_from])}
+    kinds = {row_id: kind for row_id, _, kind in planted(read, seed, mistakes, [seed if asked_from is None else asked_from])}
     kept = set()
     for row in read:
         kind = kinds[row["id"]]

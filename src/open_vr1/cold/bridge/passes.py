@@ -233,7 +233,9 @@ class AskTeacher(InferenceRunner):
     async def _cached_request(self, payload: dict[str, Any], **context: Any) -> dict[str, Any]:
         """A reply from disk or from the teacher; `payload` is `{body, pictures, sample}`."""
         body, pictures = payload["body"], payload["pictures"]
-        key = request_key(body, [picture["sha256"] for picture in pictures], payload["sample"])
+        # A teacher that the recipe starts is another one when it is started otherwise.
+        asked = {**body, "serve": self.work.teacher.get("serve")} if "serve" in self.work.teacher else body
+        key = request_key(asked, [picture["sha256"] for picture in pictures], payload["sample"])
         reply = self._replies.reply(key)
         if reply is None:
             async with context["semaphore"]:
