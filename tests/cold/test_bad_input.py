@@ -292,7 +292,7 @@ def test_a_stopped_run_says_one_line_and_leaves_nobody_behind(make, source, tmp_
     with serve(source, seed=0, latency=0.3, api_key="right") as slow:
         path = make({"vision.url": slow, "vision.concurrency": 2})
         process = start(path)
-        _wait_for(tmp_path / "cold_data/_build/describe/replies-00001.sqlite", process)
+        _wait_for(tmp_path / "cold_data/_build/describe/replies-00000.sqlite", process)
         time.sleep(0.3)
         (os.killpg if number == signal.SIGINT else os.kill)(process.pid, number)
         output, _ = process.communicate(timeout=30)
@@ -306,6 +306,7 @@ def test_a_stopped_run_says_one_line_and_leaves_nobody_behind(make, source, tmp_
 # ----- Disks
 
 
+@pytest.mark.soak(sample=2)
 @pytest.mark.parametrize(
     ("step", "kilobytes"),
     [("gather", 20), ("describe", 40), ("reason", 60), ("filter", 4), ("shards", 24), ("report", 8)],
