@@ -34,7 +34,9 @@ def planted_faults(
             The seed of the requests, the recipe's `seed`.
     """
     read = [row for row in read_rows(Path(rows)) if row["images"] and row["images"][0]["bytes"]]
-    kinds = {row_id: kind for row_id, _, kind in planted(read, seed, mistakes, [seed if asked_from is None else asked_from])}
+    kinds = {
+        row_id: kind for row_id, _, kind in planted(read, seed, mistakes, [seed if asked_from is None else asked_from])
+    }
     kept = set()
     for row in read:
         kind = kinds[row["id"]]
