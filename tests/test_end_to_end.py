@@ -14,10 +14,12 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from open_vr1 import evaluate, grpo, sft
+from open_vr1.cold.__main__ import main as make_cold_data
 from open_vr1.vision_parts import vision_parameters
 
 ROOT = Path(__file__).parent.parent
-SIZES = "{seed: 0, train: 64, rl: 16, validation: 8, test: 12}"
+SIZES = "{seed: 0, rl: 16, validation: 8, test: 12}"
+WORLD = "{seed: 0, rl: 1600, validation: 400, test: 1000}"
 STAGES = """
   - {max_completion_length: 8, num_generations: 4, steps: 2}
   - {max_completion_length: 12, num_generations: 2, steps: 2}
@@ -44,12 +46,11 @@ def recipes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     for path in (ROOT / "recipes" / "vr1_tiny").glob("*.yaml"):
         text = path.read_text().replace("outputs/vr1_tiny", str(folder))
+        text = text.replace(WORLD, SIZES).replace("rows: 16000", "rows: 64")
         lines = []
         for line in text.splitlines():
             key = line.strip().partition(":")[0]
-            if key == "args":
-                line = f"    args: {SIZES}"
-            elif key in CHANGED:
+            if key in CHANGED:
                 line = f"{key}: {CHANGED[key]}"
             elif key == "ptst_stages":
                 line += STAGES.rstrip()
@@ -63,6 +64,7 @@ def recipes(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cold(recipes):
     """A cold start whose vision side is frozen, as the paper's is."""
+    assert make_cold_data(["--config", str(recipes / "cold.yaml")]) == 0
     frozen = ["--freeze_vision_tower", "true", "--freeze_projector", "true"]
     assert sft.main(["--config", str(recipes / "sft.yaml"), *frozen]) == 0
     return recipes / "cold"

@@ -85,8 +85,9 @@ def recipes(tmp_path_factory):
         text = (
             path.read_text().replace("outputs/vr1_tiny", str(folder)).replace("report_to: trackio", "report_to: none")
         )
+        text = text.replace(f"{folder}/cold_data", f"{folder}/world/train.parquet")
         lines = [
-            f"    args: {SIZES}" if line.strip().startswith("args: {seed: 0, train") else line
+            f"    args: {SIZES}" if line.strip().startswith("args: {seed: 0, rl") else line
             for line in text.splitlines()
         ]
         (folder / path.name).write_text("\n".join(lines).replace(f"{folder}/cold", f"{folder}/base") + "\n")
