@@ -7,6 +7,7 @@ The page's policy (`default-src 'none'`) keeps a browser from running or fetchin
 import base64
 import io
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,20 +53,22 @@ class Picture:
     pixelated: bool
 
 
-def render_page(run: Run, plots: list[Plot]) -> str:
-    """The whole page as one HTML document."""
+def page_environment(*folders: Path, **filters: Callable[..., str]) -> Environment:
+    """Templates of these folders and of this one, with what every page escapes and formats alike."""
     environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+        loader=FileSystemLoader([*folders, Path(__file__).parent]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {
-        "percent": percent,
-        "duration": duration,
-        "words": lambda name: str(name).replace("_", " "),
-    }
+    environment.filters |= {"percent": percent, "words": lambda name: str(name).replace("_", " "), **filters}
+    return environment
+
+
+def render_page(run: Run, plots: list[Plot]) -> str:
+    """The whole page as one HTML document."""
+    environment = page_environment(duration=duration)
     shown = [_sample_view(run, sample) for sample in choose_samples(run.samples, NUM_SAMPLES)]
     return environment.get_template("page.html.jinja").render(
         run=run,

@@ -13,10 +13,8 @@ from collections import Counter, defaultdict
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-import open_vr1.report
 from open_vr1 import __version__
 from open_vr1.cold.hashes import Unreadable, as_seen
 from open_vr1.cold.report import picks
@@ -27,7 +25,7 @@ from open_vr1.cold.report.rules import DEFINITIONS, shown_options
 from open_vr1.cold.shards import FOLDERS
 from open_vr1.intervals import wilson_interval
 from open_vr1.report.canvas import Plot
-from open_vr1.report.page import LARGEST_SIDE, PIXEL_ART_BELOW, Picture, percent
+from open_vr1.report.page import LARGEST_SIDE, PIXEL_ART_BELOW, Picture, page_environment
 from open_vr1.report.theme import DARK, LIGHT
 
 NUM_SAMPLES = 24
@@ -44,19 +42,7 @@ QUANTILES = {"shortest": 0.0, "5%": 0.05, "25%": 0.25, "median": 0.5, "75%": 0.7
 
 def render_page(facts: dict[str, Any], chains: Chains, plots: dict[str, Plot], build: Path) -> str:
     """The whole page as one HTML document."""
-    environment = Environment(
-        loader=FileSystemLoader([Path(__file__).parent, Path(open_vr1.report.__file__).parent]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "percent": percent,
-        "count": lambda number: f"{number:,}",
-        "words": lambda name: str(name).replace("_", " "),
-        "size": size,
-    }
+    environment = page_environment(Path(__file__).parent, count=lambda number: f"{number:,}", size=size)
     aligned = alignment(facts)
     return environment.get_template("quality.html.jinja").render(
         facts=facts,
