@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards hub test test-all test-newest test-vllm test-serve quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards push-cold hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -71,6 +71,11 @@ rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
 	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
 
+push-cold: EXAMPLE = DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k
+push-cold: need-DATASET need-REPO $(READY) ## publish a dataset, private at first: DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k DRY_RUN=1 VERSION=v2.0 PUBLIC=1
+	$(PYTHON) -m open_vr1.hub.dataset $(DATASET) $(REPO) $(if $(VERSION),--version $(VERSION)) \
+		$(if $(filter-out 0 no false,$(PUBLIC)),--public) $(if $(DRY_RUN),--dry_run) $(ARGS)
+
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
@@ -89,6 +94,9 @@ test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in a
 test-serve: .venv-serve/.installed ## cold data from a real server, transformers serve, in an environment of its own
 	OMP_NUM_THREADS=1 .venv-serve/bin/python -m pytest tests/cold/test_transformers_serve.py -s $(ARGS)
 
+test-live: $(READY) ## publish to the real Hub and delete it again, with the token of hf auth login or HF_TOKEN
+	$(PYTHON) -m pytest --live tests/hub/test_live.py -s $(ARGS)
+
 quality: $(READY) ## check lint and format
 	$(VENV)/bin/ruff check $(CODE)
 	$(VENV)/bin/ruff format --check $(CODE)
@@ -97,8 +105,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE FORCE
-need-RECIPE need-GRID need-FILE: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE need-DATASET need-REPO FORCE
+need-RECIPE need-GRID need-FILE need-DATASET need-REPO: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.
