@@ -25,7 +25,6 @@ BEFORE = [
     "GET /api/datasets/REPO",
     "GET /api/models/REPO",
     "POST /api/repos/create",
-    "GET /api/datasets/REPO #2",
     "GET /api/datasets/REPO/revision/main",
     "GET /api/datasets/REPO/tree/*",
     "POST /api/datasets/REPO/preupload/main",

@@ -73,19 +73,26 @@ class Caller:
         while True:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:
+            except Exception as raised:
+                error = what_happened(raised)
                 if not is_passing(error):
-                    raise refusal(error) from error
+                    raise refusal(error) from raised
                 now = time.monotonic()
                 failing_since = failing_since or now
                 wait = max(pause * random.uniform(0.75, 1.25), asked_to_wait(error))
                 if now - failing_since + wait > self.patience:
                     raise HubUnreachable(
                         f"the Hub: {describe(error)}; given up after {now - failing_since:.0f} s"
-                    ) from error
+                    ) from raised
                 self.tell(f"the Hub: {describe(error)}; trying again in {wait:.0f} s")
                 time.sleep(wait)
                 pause = min(2 * pause, self.longest_pause)
+
+
+def what_happened(error: Exception) -> Exception:
+    """Sending to LFS, the client wraps what went wrong."""
+    wrapped = isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception)
+    return error.__cause__ if wrapped else error
 
 
 def status_of(error: Exception) -> int | None:

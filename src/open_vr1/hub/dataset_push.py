@@ -14,11 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from huggingface_hub import DatasetCard, HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.errors import HfHubHTTPError, RepositoryNotFoundError
 from huggingface_hub.hf_api import DatasetInfo, RepoFile
 
 from open_vr1.errors import UserError
-from open_vr1.hub.calls import Caller, HubRefusal
+from open_vr1.hub.calls import Caller, HubRefusal, status_of
 from open_vr1.hub.cold_folder import RUN_MANIFEST, ColdFolder
 from open_vr1.hub.commits import KEPT, Difference, Digests, Tell, commit_files, difference, remote_files
 from open_vr1.hub.versions import Version, breaking_changes, versions_of
@@ -191,9 +191,12 @@ class DatasetPush:
             self.caller.call(self.api.update_repo_settings, self.repo, **DATASET, private=False)
 
     def _create(self) -> None:
-        self.api.create_repo(self.repo, **DATASET, private=True, exist_ok=True)
-        if self._find("dataset") is None:  # The client takes any conflict for a repository that is there.
-            raise ConnectionError(f"{self.repo} was created and is not there yet")
+        """Also where the answer to an earlier attempt was lost; not every conflict says that it is there."""
+        try:
+            self.api.create_repo(self.repo, **DATASET, private=True)
+        except HfHubHTTPError as error:
+            if status_of(error) != 409 or self._find("dataset") is None:
+                raise
 
     def _commit(self, plan: Plan, tell: Tell | None) -> str:
         rows = ", ".join(f"{count:,} {config}" for config, count in self.folder.rows.items())
