@@ -21,7 +21,14 @@ from typing import Any, get_origin, get_type_hints
 from open_vr1.cold.arguments import ColdArguments
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
-from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
+from open_vr1.hub.recipe_keys import check_publishing
+from open_vr1.recipe_arguments import (
+    EvalArguments,
+    GRPOArguments,
+    PublishedArguments,
+    RecipeArguments,
+    SFTArguments,
+)
 from open_vr1.recipe_file import RecipeFile, read_file
 from open_vr1.recipe_types import InvalidValue, convert, field_choices, members_of, nearest
 
@@ -301,6 +308,8 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
             raise UserError(f"{file.path}: eval_datasets: this key is missing; write eval_datasets: [{{path: ...}}]")
     elif not args.datasets:
         raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
+    if isinstance(args, PublishedArguments):
+        check_publishing(file)
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
         _check_engine_length(file, args)

@@ -20,7 +20,11 @@ def api(hub, upload_path):
 
 @pytest.fixture
 def files(tmp_path):
-    contents = {"model.safetensors": bytes(range(256)) * 4000, "config.json": b"{}", "plots/reward.png": b"\x89PNG" * 50}
+    contents = {
+        "model.safetensors": bytes(range(256)) * 4000,
+        "config.json": b"{}",
+        "plots/reward.png": b"\x89PNG" * 50,
+    }
     for name, content in contents.items():
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(content)
