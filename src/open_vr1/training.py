@@ -17,6 +17,7 @@ from trl import get_quantization_config
 
 from open_vr1.errors import UserError
 from open_vr1.hub.cards import render_card
+from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
 from open_vr1.progress import ProgressLine
 from open_vr1.recipe import Recipe
 from open_vr1.resume import last_checkpoint
@@ -82,6 +83,8 @@ def claim_output_dir(recipe: Recipe) -> str | None:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / RECIPE_FILE).write_text(json.dumps(recipe.values, indent=2, default=str) + "\n")
     checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
+    if not checkpoint and recipe.values.get("hub_keep_state"):
+        checkpoint = fetch_state(recipe)
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
     return checkpoint
@@ -122,10 +125,18 @@ def load_model(recipe: Recipe) -> PreTrainedModel:
     return model
 
 
-def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin, checkpoint: str | None) -> None:
-    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint."""
+def train_to_the_end(
+    trainer: Trainer,
+    recipe: Recipe,
+    processor: ProcessorMixin,
+    checkpoint: str | None,
+    publication: LivePublication | None = None,
+) -> None:
+    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint, and publish it."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressLine())
+    if publication:
+        trainer.add_callback(publication)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(recipe.training.output_dir)
     if trainer.is_world_process_zero():
@@ -135,6 +146,14 @@ def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
+    if publication:
+        publication.finish()
+
+
+def publish_what_is_left(recipe: Recipe) -> None:
+    """Of a run that is finished: a killed wait for the Hub goes on with the same command."""
+    if publication := publication_of(recipe):
+        publication.finish()
 
 
 def leave_together(trainer: Trainer) -> None:
@@ -177,6 +196,7 @@ def model_card(recipe: Recipe) -> str:
 
 
 def trl_arguments(recipe: Recipe) -> Any:
-    """TRL's config of the recipe, with our progress line instead of its bar."""
+    """TRL's config of the recipe, with our progress line instead of its bar, and our way to the Hub instead of its own."""
     recipe.training.disable_tqdm = True
+    recipe.training.push_to_hub = False
     return recipe.training

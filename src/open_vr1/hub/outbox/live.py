@@ -26,7 +26,7 @@ from open_vr1.hub.calls import Caller, HubUnreachable
 from open_vr1.hub.outbox.drain import STATUS
 from open_vr1.hub.outbox.folder import Destination, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
-from open_vr1.hub.outbox.staging import Stager
+from open_vr1.hub.outbox.staging import MANIFEST, Stager
 from open_vr1.recipe import Recipe
 
 CHECK_SECONDS = 15.0
@@ -39,6 +39,18 @@ def destination_of(values: Mapping[str, Any]) -> Destination | None:
     """Where a recipe's run is published, by its values."""
     repo = values.get("hub_model_id")
     return Destination(repo, values.get("hub_revision") or "main") if repo else None
+
+
+def publication_of(recipe: Recipe) -> "LivePublication | None":
+    """
+    What publishes a recipe's run while it trains, ready to; `None` if the recipe does not ask for it, or in another process
+    than the first. The run's folder must have its manifest.
+    """
+    if not recipe.values.get("push_to_hub") or recipe.training.process_index != 0:
+        return None
+    publication = LivePublication(recipe)
+    publication.prepare(json.loads((Path(recipe.training.output_dir) / MANIFEST).read_text()))
+    return publication
 
 
 class LivePublication(TrainerCallback):
@@ -200,7 +212,7 @@ def fetch_state(recipe: Recipe) -> str | None:
             return None
         raise UserError(f"{recipe.path}: hub_keep_state: {to.state_repo}: {error}") from error
     checkpoint = next(place.glob("checkpoint-*"))
-    (place / "open_vr1.json").replace(run / "open_vr1.json")
+    (place / MANIFEST).replace(run / MANIFEST)
     checkpoint.replace(run / checkpoint.name)
     shutil.rmtree(place, ignore_errors=True)
     return str(run / checkpoint.name)
