@@ -49,7 +49,7 @@ def drain(run: Path, endpoint: str, token: str, xet: bool, follow: bool) -> None
     from huggingface_hub import HfApi, constants
     from huggingface_hub.utils import disable_progress_bars
 
-    from open_vr1.hub.calls import Caller
+    from open_vr1.hub.calls import Caller, answers_within
     from open_vr1.hub.outbox.drain import Drain
     from open_vr1.hub.outbox.folder import Outbox
 
@@ -61,7 +61,8 @@ def drain(run: Path, endpoint: str, token: str, xet: bool, follow: bool) -> None
     log = (run.parent / "drain.log").open("a", buffering=1)
     sys.stderr = log
     api = HfApi(endpoint=endpoint, token=token)
-    Drain(Outbox(run), caller, lambda words: print(words, file=log), api).run(follow)
+    with answers_within(0.5):
+        Drain(Outbox(run), caller, lambda words: print(words, file=log), api).run(follow)
 
 
 class FaultyDay:
@@ -131,7 +132,7 @@ class FaultyDay:
         elif kind == "expired":
             faults.token_expired(**more)
         elif kind == "slow":
-            faults.delay(0.4, **more)
+            faults.delay(0.9, **more)  # Longer than is waited for an answer.
         else:
             faults.status(int(kind), **more, retry_after=0.1 if kind == "429" else None)
 

@@ -66,7 +66,7 @@ def drain_run(outbox: Outbox, patience: float, follow: bool = False) -> None:
 
     from huggingface_hub.utils import disable_progress_bars
 
-    from open_vr1.hub.calls import Caller
+    from open_vr1.hub.calls import Caller, answers_within
     from open_vr1.hub.outbox.drain import Drain
 
     disable_progress_bars()
@@ -77,7 +77,9 @@ def drain_run(outbox: Outbox, patience: float, follow: bool = False) -> None:
     def say(words: str) -> None:
         print(f"{time.strftime('%FT%T')} {words}" if follow else words, flush=True)
 
-    if not Drain(outbox, Caller(patience=patience), say).run(follow):
+    with answers_within():
+        everything = Drain(outbox, Caller(patience=patience), say).run(follow)
+    if not everything:
         raise UserError(f"not everything of {outbox.run} is published; make outbox RUN={outbox.run} says what and why")
     if not follow:
         show_outboxes(outbox.run)

@@ -22,7 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from open_vr1.console import Line, say
 from open_vr1.errors import UserError
-from open_vr1.hub.calls import Caller, HubUnreachable
+from open_vr1.hub.calls import Caller, HubUnreachable, answers_within
 from open_vr1.hub.outbox.drain import STATUS
 from open_vr1.hub.outbox.folder import Destination, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
@@ -83,7 +83,8 @@ class LivePublication(TrainerCallback):
             return
         publisher = Publisher(self.outbox, HfApi(), Caller(patience=CHECK_SECONDS, tell=lambda _: None))
         try:
-            publisher.claim(dict(manifest))
+            with answers_within(CHECK_SECONDS):
+                publisher.claim(dict(manifest))
         except HubUnreachable as error:
             say(f"warning: {where}: {error}; training goes on, and the drain asks again")
         except UserError as error:
