@@ -1,5 +1,6 @@
 """The grid file: its runs are those it says, each with its own recipe, and what is wrong with it is said where it stands."""
 
+import json
 import os
 from pathlib import Path
 
@@ -133,6 +134,7 @@ def test_a_folder_with_another_run_in_it_is_refused(write_grid):
     sweep = read(write_grid(variants={"a": {"beta": 0.1}}))
     check_start(sweep)
     sweep.runs[0].folder.mkdir(parents=True)
-    (sweep.runs[0].folder / "recipe.json").write_text('{"beta": 0.2}')
+    manifest = {"format": 1, "run": {}, "recipe": {"values": {"beta": 0.2}}}
+    (sweep.runs[0].folder / "open_vr1.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="beta"):
         check_start(sweep)
