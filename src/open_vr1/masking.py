@@ -53,7 +53,11 @@ class Mask:
         """The mask of this process: its Hub token, its variables, and what `values` has under the name of a secret."""
         from huggingface_hub import get_token
 
-        words = [get_token(), *(value for name, value in os.environ.items() if is_secret(name)), *_named_secrets(values)]
+        words = [
+            get_token(),
+            *(value for name, value in os.environ.items() if is_secret(name)),
+            *_named_secrets(values),
+        ]
         secrets = {word for word in words if word and len(word) >= SHORTEST_SECRET}
         return cls(tuple(sorted(secrets, key=len, reverse=True)), Path.cwd(), Path.home())
 
@@ -72,7 +76,9 @@ class Mask:
         text = CREDENTIALS.sub("", HUB_TOKEN.sub(SECRET, text))
         if text.startswith("/") and os.path.exists(text):  # May have spaces in it.
             return self._path(text)
-        known = sorted({str(folder) for folder in (*self._folders(), self.home) if folder != Path("/")}, key=len, reverse=True)
+        known = sorted(
+            {str(folder) for folder in (*self._folders(), self.home) if folder != Path("/")}, key=len, reverse=True
+        )
         pattern = ABSOLUTE.format(known="".join(f"{re.escape(folder)}|" for folder in known))
         return re.sub(pattern, lambda found: self._path(found[0]), text)
 

@@ -191,7 +191,9 @@ def _set_environment(file: RecipeFile) -> dict[str, str]:
 def _refuse_tokens(file: RecipeFile) -> None:
     """Recipes are inlined in cards and manifests, for everyone to read."""
     if "hub_token" in file.values:
-        raise file.error("hub_token", "a recipe is published and holds no token; remove the key, run hf auth login or set HF_TOKEN")
+        raise file.error(
+            "hub_token", "a recipe is published and holds no token; remove the key, run hf auth login or set HF_TOKEN"
+        )
 
 
 def _trainer_config(task: str) -> list[type]:

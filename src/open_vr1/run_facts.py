@@ -52,14 +52,18 @@ def git_state() -> dict[str, Any] | None:
 
 def web_address(remote: str) -> str | None:
     """Where a remote is shown, without the name or token that its URL may carry; `None` for a folder."""
-    found = re.fullmatch(r"(?:https?://|ssh://|git://)?(?:[^/@\s]*@)?([\w.-]+\.\w+)(?::\d+)?[:/]+([^\s?#]+?)(?:\.git)?/?", remote)
+    found = re.fullmatch(
+        r"(?:https?://|ssh://|git://)?(?:[^/@\s]*@)?([\w.-]+\.\w+)(?::\d+)?[:/]+([^\s?#]+?)(?:\.git)?/?", remote
+    )
     return f"https://{found[1]}/{found[2]}" if found and not remote.startswith(("/", ".", "file:")) else None
 
 
 def _git(folder: Path, *words: str) -> str | None:
     """What git says, or `None` where it fails."""
     try:
-        done = subprocess.run(["git", "-C", str(folder), *words], check=False, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            ["git", "-C", str(folder), *words], check=False, capture_output=True, text=True, timeout=60
+        )
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
