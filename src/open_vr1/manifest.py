@@ -156,7 +156,7 @@ def _facts(recipe: "Recipe", before: dict[str, Any] | None, rows: Mapping[str, i
 
     task, training = recipe.args.task, recipe.training
     values = recorded_values(recipe)
-    mask = Mask.here({"env": recipe.environment, **recipe.values})
+    mask = Mask.here([recipe.environment, recipe.values, recipe.overrides, str(recipe.path.absolute())])
     path, overrides = mask(recipe.path), mask(recipe.overrides)
     facts = {
         "open_vr1": __version__,

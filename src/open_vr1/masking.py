@@ -20,7 +20,7 @@ HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
 SHORTEST_SECRET = 8
 # Not SECRET_NAME: a recipe's `eos_token` is a word, and its `api_key` the name of a variable.
 SECRET_KEYS = {"token", "hub_token", "use_auth_token", "password"}
-# Not the slash of an address, of `and/or`, of `</think>` or of `../data`. `{known}` are folders that may have a space in them.
+# Not the slash of an address, of `and/or`, of `</think>` or of `../data`. `{known}` are paths that may have spaces.
 ABSOLUTE = r"(?<![\w./~<>*}})\]$])(?:file://)?(?:{known}/(?!/))[^\s\"'`,;:{{}}\[\]()<>|]*"
 CREDENTIALS = re.compile(r"(?<=://)[^\s/@]+@")
 
@@ -42,11 +42,14 @@ class Mask:
             The folder that paths are written as seen from.
         home (`Path`):
             The user's home.
+        spaced (`tuple[str, ...]`, *optional*):
+            Paths with spaces, whose end could not be told in a text.
     """
 
     secrets: tuple[str, ...]
     folder: Path
     home: Path
+    spaced: tuple[str, ...] = ()
 
     @classmethod
     def here(cls, values: Any = None) -> "Mask":
@@ -59,7 +62,8 @@ class Mask:
             *_named_secrets(values),
         ]
         secrets = {word for word in words if word and len(word) >= SHORTEST_SECRET}
-        return cls(tuple(sorted(secrets, key=len, reverse=True)), Path.cwd(), Path.home())
+        spaced = tuple({text for text in _texts(values) if " " in text and _is_path(text)})
+        return cls(tuple(sorted(secrets, key=len, reverse=True)), Path.cwd(), Path.home(), spaced)
 
     def __call__(self, value: Any) -> Any:
         if isinstance(value, Mapping):
@@ -74,12 +78,9 @@ class Mask:
         for secret in self.secrets:
             text = text.replace(secret, SECRET)
         text = CREDENTIALS.sub("", HUB_TOKEN.sub(SECRET, text))
-        if text.startswith("/") and os.path.exists(text):  # May have spaces in it.
-            return self._path(text)
-        known = sorted(
-            {str(folder) for folder in (*self._folders(), self.home) if folder != Path("/")}, key=len, reverse=True
-        )
-        pattern = ABSOLUTE.format(known="".join(f"{re.escape(folder)}|" for folder in known))
+        folders = {str(folder) for folder in (*self._folders(), self.home) if folder != Path("/")}
+        known = sorted({*folders, *self.spaced}, key=len, reverse=True)
+        pattern = ABSOLUTE.format(known="".join(f"{re.escape(path)}|" for path in known))
         return re.sub(pattern, lambda found: self._path(found[0]), text)
 
     def _folders(self) -> list[Path]:
@@ -108,6 +109,22 @@ def is_masked(value: Any) -> bool:
 
 def _is_secret_item(key: Any, item: Any) -> bool:
     return str(key).lower() in SECRET_KEYS and isinstance(item, str)
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text, which may have spaces, begins with a folder that is there."""
+    path = Path(text)
+    return path.is_absolute() and any(os.path.isdir(parent) for parent in path.parents if len(parent.parts) > 1)
+
+
+def _texts(values: Any) -> Iterator[str]:
+    if isinstance(values, Mapping):
+        values = list(values.values())
+    if isinstance(values, (list, tuple)):
+        for item in values:
+            yield from _texts(item)
+    elif isinstance(values, str):
+        yield values
 
 
 def _named_secrets(values: Any) -> Iterator[str]:
