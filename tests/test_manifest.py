@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ import yaml
 from open_vr1 import evaluate, grpo, run_facts, sft
 from open_vr1.errors import UserError
 from open_vr1.manifest import RunManifest, make_command, read_manifest
+from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.masking import Mask, is_masked
 from open_vr1.recipe import read_recipe
 from open_vr1.run_facts import fingerprint, git_state, hub_commit, web_address
@@ -124,6 +126,22 @@ def test_a_run_that_goes_on_keeps_its_id_and_adds_its_time(recipes):
     assert now["wall_clock"]["starts"] == 2 and now["wall_clock"]["started"] == then["wall_clock"]["started"]
     assert 120 <= now["wall_clock"]["seconds"] < 150
     assert begin(folder="outputs/other")["run"]["id"] != then["run"]["id"]
+
+
+def test_a_kill_loses_the_time_since_the_last_checkpoint_alone(recipes):
+    recipe = read_recipe("tiny/sft.yaml", "sft")
+    claim_output_dir(recipe)
+    trainer = SimpleNamespace(is_world_process_zero=lambda: True, train_dataset=[0] * 5, eval_dataset=None)
+    callback = ManifestCallback(recipe, trainer)
+    recipe.read_at -= 50
+    assert read_manifest("outputs/cold")["wall_clock"]["seconds"] == 0
+    ManifestCallback(recipe, trainer).on_save(recipe.training, None, None)
+    assert 50 <= read_manifest("outputs/cold")["wall_clock"]["seconds"] < 80
+    assert read_manifest("outputs/cold")["data"][0]["rows"] == 5
+    callback.manifest.path.unlink()
+    other = SimpleNamespace(**{**vars(trainer), "is_world_process_zero": lambda: False})
+    ManifestCallback(recipe, other).on_save(recipe.training, None, None)
+    assert not callback.manifest.path.exists()
 
 
 def test_an_evaluation_is_a_run_of_its_own_each_time(recipes):

@@ -42,10 +42,12 @@ RECIPE = "recipe.yaml"
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
-        prog="python -m open_vr1.rerun", description="Run again what a manifest describes."
+        prog="python -m open_vr1.rerun", description="Run again what a manifest describes.", allow_abbrev=False
     )
     parser.add_argument("manifest", help=f"{MANIFEST_FILE}, a folder that has one, or owner/name@revision")
-    parser.add_argument("--output_dir", type=Path, help="the new run's folder; the old one with -rerun by default")
+    parser.add_argument(
+        "--output_dir", "--output-dir", type=Path, help="the new run's folder; the old one with -rerun by default"
+    )
     given, words = parser.parse_known_args(argv)
     place = find_manifest(given.manifest)
     manifest = read_manifest(place.path)
@@ -76,8 +78,6 @@ def new_folder(manifest: dict[str, Any], path: Path | None) -> Path:
 def write_recipe(manifest: dict[str, Any], folder: Path, words: Sequence[str], where: str) -> Path:
     """The recipe of then with another `output_dir`, in the new run's folder; refused where a value was left out."""
     overridden = split_overrides(words)
-    if "output_dir" in overridden:
-        raise UserError(f"ARGS: --output_dir {' '.join(overridden['output_dir'])}: write OUTPUT= instead")
     values = {**manifest["recipe"]["values"], "output_dir": str(folder)}
     masked = [key for key, value in values.items() if key not in overridden and is_masked(value)]
     if masked:
