@@ -112,6 +112,13 @@ def test_every_difference_is_told(here, manifest, monkeypatch):
     assert "model base: was made by run cccccccccccc, is by run none" in told
 
 
+def test_rows_that_are_gone_are_told_and_not_asked_of_the_hub(hub, here, manifest):  # noqa: F811
+    for gone in ("outputs/gone", "world/gone.parquet", "no..thing"):
+        told = differences(manifest, read_recipe("tiny/sft.yaml", "sft", ["--datasets", f"[{{path: {gone}}}]"]))
+        assert f"rows of {gone}: they are not here as files, as they were then" in told
+    assert not hub.log.calls()
+
+
 def test_nothing_is_told_where_nothing_differs(here, manifest, monkeypatch):
     manifest["git"] = {"commit": "a" * 40, "dirty": False, "repository": None}
     monkeypatch.setattr(rerun_differences, "git_state", lambda: manifest["git"])

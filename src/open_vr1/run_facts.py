@@ -205,17 +205,24 @@ def hub_commit(name: str, revision: str | None, kind: str) -> str | None:
     """The commit of a Hub revision: asked of the Hub, or what this machine's cache has last been told."""
     from huggingface_hub import HfApi, constants
     from huggingface_hub.file_download import repo_folder_name
-    from huggingface_hub.utils import httpx
+    from huggingface_hub.utils import httpx, validate_repo_id
 
+    from open_vr1.data_sources import looks_local
     from open_vr1.plan import is_offline
 
     revision = revision or "main"
     if COMMIT.fullmatch(revision):
         return revision
+    try:
+        validate_repo_id(name)
+    except ValueError:
+        return None
+    if looks_local(name):
+        return None
     if not (is_offline() or constants.HF_HUB_OFFLINE):
         try:
             return HfApi().repo_info(name, revision=revision, repo_type=kind, timeout=SECONDS_FOR_THE_HUB).sha
-        except (OSError, ValueError, httpx.HTTPError):
+        except (OSError, httpx.HTTPError):
             pass
     noted = Path(constants.HF_HUB_CACHE, repo_folder_name(repo_id=name, repo_type=kind), "refs", revision)
     return noted.read_text().strip() if noted.is_file() else None
