@@ -39,9 +39,11 @@ from open_vr1.run_facts import (
 if TYPE_CHECKING:
     from open_vr1.recipe import Recipe
 
-__all__ = ["MANIFEST_FILE", "PACKAGES", "RunManifest", "read_manifest", "recorded_values"]
+__all__ = ["KEYS", "MANIFEST_FILE", "PACKAGES", "RunManifest", "read_manifest", "recorded_values"]
 
 FORMAT = 1
+KEYS = ("open_vr1", "format", "run", "recipe", "git", "python", "packages", "model", "data", "seeds", "hardware")
+KEYS += ("stages", "wall_clock")
 
 
 class RunManifest:
@@ -118,13 +120,15 @@ def read_manifest(place: str | Path) -> dict[str, Any]:
         raise UserError(f"{path}: there is no such manifest; name a run's folder, which has one") from error
     except (OSError, ValueError) as error:
         raise UserError(f"{path}: this is no run manifest: {error}") from error
-    if not isinstance(facts, dict) or not {"format", "run", "recipe"} <= facts.keys():
+    if not isinstance(facts, dict) or "format" not in facts:
         raise UserError(f"{path}: this is no run manifest; name the {MANIFEST_FILE} of a run")
     if facts["format"] != FORMAT:
         raise UserError(
             f"{path}: format: {facts['format']!r} is not {FORMAT}, which this version reads; "
             f"take open-vr1 {facts.get('open_vr1')}, which wrote it"
         )
+    if missing := [key for key in KEYS if key not in facts]:
+        raise UserError(f"{path}: {', '.join(missing)}: missing from this manifest; take it from the run again")
     return facts
 
 

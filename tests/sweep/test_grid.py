@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from open_vr1.errors import UserError
+from open_vr1.manifest import KEYS
 from open_vr1.sweep.grid import check_start, read_sweep
 
 
@@ -134,7 +135,7 @@ def test_a_folder_with_another_run_in_it_is_refused(write_grid):
     sweep = read(write_grid(variants={"a": {"beta": 0.1}}))
     check_start(sweep)
     sweep.runs[0].folder.mkdir(parents=True)
-    manifest = {"format": 1, "run": {}, "recipe": {"values": {"beta": 0.2}}}
+    manifest = {**dict.fromkeys(KEYS), "format": 1, "recipe": {"values": {"beta": 0.2}}}
     (sweep.runs[0].folder / "open_vr1.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="beta"):
         check_start(sweep)
