@@ -70,6 +70,14 @@ def test_the_recipe_is_written_with_exactly_the_values_of_then(here, manifest):
     assert recipe.values["learning_rate"] == 0.002 and recipe.args.build[0]["with"] == "open_vr1.toy.model:build"
 
 
+def test_a_run_again_is_not_published_where_the_first_was(here, manifest):
+    manifest["recipe"]["values"] |= {"push_to_hub": True, "hub_model_id": MODEL}
+    path = write_recipe(manifest, Path("outputs/quiet"), [], "x")
+    recipe = read_recipe(path, "sft")
+    assert not recipe.training.push_to_hub and recipe.training.hub_model_id is None
+    assert f"hub_model_id: was {MODEL!r}, and is left out" in "\n".join(differences(manifest, recipe))
+
+
 def test_the_environment_of_a_recipe_is_set_again(here, monkeypatch):
     monkeypatch.setenv("OPEN_VR1_X", "")
     recipe = read_recipe("tiny/sft.yaml", "sft", ["--env", "{OPEN_VR1_X: 1}"])

@@ -5,10 +5,10 @@ Run again what a manifest describes, and say first in what this time differs.
     make rerun MANIFEST=open-vr1/vr1-7b@main-step-000000100 OUTPUT=outputs/again ARGS="--save_steps 50"
 
 The recipe is written out again, with exactly the values of then and another `output_dir` (the old one with `-rerun`), and the
-same task's entry point runs it. On the same machine and code, the weights come out bit for bit equal. MANIFEST is an
-`open_vr1.json`, a folder that has one, or a Hub revision (`datasets/owner/name@v1.0` of a dataset), of which nothing else is
-downloaded. ACCELERATE=zero2 starts as many processes as for make grpo. What a manifest leaves out, a path outside the working
-folder or a secret, ARGS must give.
+same task's entry point runs it. On the same machine and code, the weights come out bit for bit equal. Where the run was
+published is left out, as a repository takes one run: ARGS can name another. MANIFEST is an `open_vr1.json`, a folder that has
+one, or a Hub revision (`datasets/owner/name@v1.0` of a dataset), of which nothing else is downloaded. ACCELERATE=zero2 starts
+as many processes as for make grpo. What a manifest does not hold, a path outside the working folder or a secret, ARGS must give.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from open_vr1.manifest import MANIFEST_FILE, read_manifest
 from open_vr1.masking import is_masked
 from open_vr1.recipe import TASKS, Recipe, read_recipe
 from open_vr1.recipe_file import split_overrides
-from open_vr1.rerun_differences import differences
+from open_vr1.rerun_differences import differences, is_publishing
 from open_vr1.rerun_source import ask_before_a_stranger, find_manifest
 
 ENTRY_POINTS = {
@@ -78,7 +78,8 @@ def new_folder(manifest: dict[str, Any], path: Path | None) -> Path:
 def write_recipe(manifest: dict[str, Any], folder: Path, words: Sequence[str], where: str) -> Path:
     """The recipe of then with another `output_dir`, in the new run's folder; refused where a value was left out."""
     overridden = split_overrides(words)
-    values = {**manifest["recipe"]["values"], "output_dir": str(folder)}
+    values = {key: value for key, value in manifest["recipe"]["values"].items() if not is_publishing(key)}
+    values["output_dir"] = str(folder)
     masked = [key for key, value in values.items() if key not in overridden and is_masked(value)]
     if masked:
         key = masked[0]

@@ -32,10 +32,17 @@ def differences(then: dict[str, Any], recipe: Recipe) -> list[str]:
     ]
 
 
+def is_publishing(key: str) -> bool:
+    """Whether a key says where a run is published. Its repository is the first run's own, and takes no other."""
+    return key == "push_to_hub" or key.startswith("hub_")
+
+
 def _values(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     keys = [key for key in {**then, **now} if key != "output_dir"]
     return [
-        f"{key}: was {then.get(key)!r}, is {now.get(key)!r}, as ARGS says"
+        f"{key}: was {then[key]!r}, and is left out: name another repository in ARGS to publish this run"
+        if is_publishing(key) and key not in now
+        else f"{key}: was {then.get(key)!r}, is {now.get(key)!r}, as ARGS says"
         for key in keys
         if then.get(key) != now.get(key)
     ]
