@@ -26,6 +26,9 @@ RECIPES = {
 {BUILD}{ROWS}{TRAINING}
 model_name_or_path: base
 datasets: [{{path: world/train.parquet}}]
+eval_datasets: [{{path: world/validation.parquet}}]
+eval_strategy: steps
+eval_steps: 2
 output_dir: outputs/cold
 per_device_train_batch_size: 4
 learning_rate: 1.0e-3

@@ -51,7 +51,7 @@ def recipes(tmp_path, monkeypatch):
     write_recipes(tmp_path)
     (tmp_path / "base").mkdir()
     (tmp_path / "world").mkdir()
-    for name in ("train", "rl", "test"):
+    for name in ("train", "rl", "validation", "test"):
         (tmp_path / "world" / f"{name}.parquet").write_text(name)
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -64,7 +64,7 @@ def begin(*overrides: str, task: str = "sft", folder: str = "outputs/cold") -> d
 def test_every_run_leaves_a_manifest_with_the_same_keys(here):
     for place, task in (("cold", "sft"), ("final", "grpo"), ("final/eval", "eval")):
         manifest = read_manifest(f"outputs/{place}")
-        assert tuple(manifest) == KEYS
+        assert set(manifest) == {*KEYS, "eval_data"}
         assert (manifest["run"]["task"], manifest["format"]) == (task, 1)
         assert manifest["run"]["name"] == f"tiny/{task}"
         assert manifest["wall_clock"]["seconds"] > 0 and manifest["wall_clock"]["starts"] == 1
@@ -98,6 +98,8 @@ def test_rows_are_known_by_their_content_and_counted(here):
         digest,
     )
     assert read_manifest("outputs/final/eval")["data"][0]["rows"] == 4
+    (watched,) = read_manifest("outputs/cold")["eval_data"]
+    assert (watched["path"], watched["rows"]) == ("world/validation.parquet", 4)
 
 
 def test_stages_seeds_packages_and_machine_are_recorded(here):

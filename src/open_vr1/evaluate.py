@@ -47,7 +47,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     if args.num_samples:
         rows = rows.select(range(min(args.num_samples, len(rows))))
     torch.manual_seed(args.seed)
-    manifest = RunManifest.begin(recipe, output_dir, goes_on=False, rows={"eval": len(rows)})
+    manifest = RunManifest.begin(recipe, output_dir, goes_on=False, rows={"data": len(rows)})
     samples = []
     with (output_dir / "samples.jsonl").open("w") as file:
         for sample in _answers(recipe, processor, rows):

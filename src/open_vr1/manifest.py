@@ -80,11 +80,12 @@ class RunManifest:
             goes_on (`bool`, *optional*, defaults to `True`):
                 Whether a manifest that lies there is of the same run. Without, this is another one.
             rows (`Mapping[str, int]`, *optional*):
-                How many rows are left, by `"train"` and `"eval"`.
+                How many rows are left of `data` and `eval_data`.
         """
         folder = Path(folder)
         before = read_manifest(folder) if goes_on and (folder / MANIFEST_FILE).is_file() else None
-        manifest = cls(folder, _facts(recipe, before, rows), recipe.read_at)
+        manifest = cls(folder, _facts(recipe, before), recipe.read_at)
+        manifest.count_rows(rows or {})
         manifest.write()
         return manifest
 
@@ -94,11 +95,10 @@ class RunManifest:
         return cls(Path(folder), read_manifest(folder), recipe.read_at)
 
     def count_rows(self, rows: Mapping[str, int]) -> None:
-        """Note how many rows are left, by `"train"` and `"eval"`."""
-        for use, count in rows.items():
-            entries = [entry for entry in self.facts["data"] if entry["use"] == use]
-            for entry in entries:
-                entry["rows"] = count if len(entries) == 1 else None
+        """Note how many rows of `data` and `eval_data` are left. Known of one source alone, not of each in a mixture."""
+        for key, count in rows.items():
+            if len(self.facts[key]) == 1:
+                self.facts[key][0]["rows"] = count
 
     def save(self) -> None:
         """Write it with the time until now."""
@@ -155,7 +155,7 @@ def _shell_word(word: str) -> str:
     return word if re.fullmatch(r"[\w@%+=:,./-]+", word, re.ASCII) else shlex.quote(word)
 
 
-def _facts(recipe: "Recipe", before: dict[str, Any] | None, rows: Mapping[str, int] | None) -> dict[str, Any]:
+def _facts(recipe: "Recipe", before: dict[str, Any] | None) -> dict[str, Any]:
     from open_vr1.recipe import TASKS
 
     task, training = recipe.args.task, recipe.training
@@ -182,7 +182,7 @@ def _facts(recipe: "Recipe", before: dict[str, Any] | None, rows: Mapping[str, i
         "python": platform.python_version(),
         "packages": package_versions(),
         "model": mask(model_facts(recipe)),
-        "data": mask(data_facts(recipe, rows)),
+        **mask(data_facts(recipe)),
         "seeds": _seeds(recipe),
         "hardware": hardware(training.world_size if training else 1, bool(training and training.use_cpu)),
         "stages": values.get("ptst_stages") or [],

@@ -28,8 +28,8 @@ class ManifestCallback(TrainerCallback):
         if not trainer.is_world_process_zero():
             return
         self.manifest = RunManifest.go_on(recipe, recipe.training.output_dir)
-        datasets = {"train": trainer.train_dataset, "eval": trainer.eval_dataset}
-        self.manifest.count_rows({use: len(rows) for use, rows in datasets.items() if rows is not None})
+        datasets = {"data": trainer.train_dataset, "eval_data": trainer.eval_dataset}
+        self.manifest.count_rows({key: len(rows) for key, rows in datasets.items() if rows is not None})
         self.manifest.write()
 
     def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

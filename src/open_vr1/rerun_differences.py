@@ -20,14 +20,15 @@ def differences(then: dict[str, Any], recipe: Recipe) -> list[str]:
         recipe (`Recipe`):
             The recipe that runs now, whose rows are there.
     """
-    training = recipe.training
+    training, data = recipe.training, data_facts(recipe)
     machine = hardware(training.world_size if training else 1, bool(training and training.use_cpu))
     return [
         *_values(then["recipe"]["values"], recorded_values(recipe)),
         *_code(then["git"], git_state()),
         *_changed("package ", then["packages"], package_versions()),
         *_model(then["model"], model_facts(recipe)),
-        *_rows(then["data"], data_facts(recipe)),
+        *_rows(then["data"], data["data"]),
+        *_rows(then.get("eval_data", []), data["eval_data"]),
         *_changed("", then["hardware"], machine),
     ]
 

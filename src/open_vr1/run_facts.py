@@ -128,41 +128,34 @@ def _made_by(folder: Path) -> dict[str, Any] | None:
     return None
 
 
-def data_facts(recipe: "Recipe", rows: Mapping[str, int] | None = None) -> list[dict[str, Any]]:
+def data_facts(recipe: "Recipe") -> dict[str, list[dict[str, Any]]]:
     """
     The sources of a run's rows, each with what tells whether it has changed: a hash here, a commit on the Hub.
 
-    Args:
-        recipe (`Recipe`):
-            A checked recipe.
-        rows (`Mapping[str, int]`, *optional*):
-            How many rows are left, by `"train"` and `"eval"`. Known of one source alone, not of each in a mixture.
+    Returns:
+        `dict`: `data`, what was trained on, asked or made into cold data, and `eval_data`, what a training was watched with.
     """
-    found = []
-    for use, entries in _sources(recipe).items():
-        for entry in entries:
-            local = Path(entry["path"]).expanduser().exists()
-            found.append(
-                {
-                    "path": entry["path"],
-                    "name": entry.get("config" if recipe.args.task == "cold" else "name"),
-                    "split": entry.get("split", "train"),
-                    "revision": entry.get("revision"),
-                    "commit": None if local else hub_commit(entry["path"], entry.get("revision"), "dataset"),
-                    "fingerprint": fingerprint(Path(entry["path"]).expanduser()) if local else None,
-                    "rows": (rows or {}).get(use) if len(entries) == 1 else None,
-                    "use": use,
-                }
-            )
-    return found
-
-
-def _sources(recipe: "Recipe") -> dict[str, list[Mapping[str, Any]]]:
     args = recipe.args
     if args.task == "cold":
-        return {"train": args.sources}
-    with_eval = args.task == "eval" or recipe.training.eval_strategy != "no"
-    return {"train": args.datasets, "eval": args.eval_datasets if with_eval else []}
+        return {"data": [_source(entry, entry.get("config")) for entry in args.sources], "eval_data": []}
+    data = args.eval_datasets if args.task == "eval" else args.datasets
+    watched = args.eval_datasets if recipe.training and recipe.training.eval_strategy != "no" else []
+    entries = {"data": data, "eval_data": watched}
+    return {key: [_source(entry, entry.get("name")) for entry in entries[key]] for key in entries}
+
+
+def _source(entry: Mapping[str, Any], name: str | None) -> dict[str, Any]:
+    path = Path(entry["path"]).expanduser()
+    local = path.exists()
+    return {
+        "path": entry["path"],
+        "name": name,
+        "split": entry.get("split", "train"),
+        "revision": entry.get("revision"),
+        "commit": None if local else hub_commit(entry["path"], entry.get("revision"), "dataset"),
+        "fingerprint": fingerprint(path) if local else None,
+        "rows": None,
+    }
 
 
 def fingerprint(path: Path) -> str:

@@ -142,7 +142,7 @@ class ColdRun:
             yield
         finally:
             if gathered := self.counts("gather"):
-                manifest.count_rows({"train": gathered["rows"]})
+                manifest.count_rows({"data": gathered["rows"]})
             manifest.save()
 
     def _prepare_passes(self) -> None:
