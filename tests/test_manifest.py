@@ -211,7 +211,7 @@ def test_what_only_looks_like_a_path_or_a_secret_is_left_alone(tmp_path):
 
 def test_a_recipe_with_a_token_is_refused_without_repeating_it(recipes):
     with pytest.raises(
-        UserError, match="tiny/sft.yaml, overridden.*: hub_token: .*hf auth login or set HF_TOKEN"
+        UserError, match="tiny/sft.yaml, overridden.*: hub_token: .*run hf auth login or set HF_TOKEN"
     ) as error:
         read_recipe("tiny/sft.yaml", "sft", ["--hub_token", TOKEN])
     assert TOKEN not in str(error.value)

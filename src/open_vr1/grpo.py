@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.hub.outbox.live import publication_of
     from open_vr1.plan.tell import tell_plan
     from open_vr1.ptst.guardrails import GuardrailCallback
     from open_vr1.ptst.schedule import schedule_of
@@ -33,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         claim_output_dir,
         is_finished,
         load_model,
+        publish_what_is_left,
         train_to_the_end,
         trl_arguments,
     )
@@ -42,9 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
 
     # ----- Before anything is loaded
     if is_finished(recipe):
-        return
+        return publish_what_is_left(recipe)
     make_inputs(recipe)
     tell_plan(recipe)
+    checkpoint = claim_output_dir(recipe)
+    publication = publication_of(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -55,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
 
     # ----- Model and training
-    checkpoint = claim_output_dir(recipe)
     trainer = RecipeTrainer(
         model=load_model(recipe),
         args=args,
@@ -78,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 staged=bool(recipe.args.ptst_stages),
             )
         )
-    train_to_the_end(trainer, recipe, processor, checkpoint)
+    train_to_the_end(trainer, recipe, processor, checkpoint, publication)
 
 
 if __name__ == "__main__":

@@ -22,7 +22,14 @@ from typing import Any, get_origin, get_type_hints
 from open_vr1.cold.arguments import ColdArguments
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
-from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
+from open_vr1.hub.recipe_keys import check_publishing, refuse_tokens
+from open_vr1.recipe_arguments import (
+    EvalArguments,
+    GRPOArguments,
+    PublishedArguments,
+    RecipeArguments,
+    SFTArguments,
+)
 from open_vr1.recipe_file import RecipeFile, read_file
 from open_vr1.recipe_types import InvalidValue, convert, field_choices, members_of, nearest
 
@@ -133,7 +140,7 @@ def read_recipe(
     file = read_file(path, overrides)
     _check_task(file, task)
     environment = _set_environment(file)
-    _refuse_tokens(file)
+    refuse_tokens(file)
 
     classes = [TASKS[task].arguments, *_trainer_config(task), *_model_config(task)]
     values = _typed_values(file, task, classes)
@@ -186,14 +193,6 @@ def _set_environment(file: RecipeFile) -> dict[str, str]:
     environment = {str(name): str(value) for name, value in variables.items()}
     os.environ.update(environment)
     return environment
-
-
-def _refuse_tokens(file: RecipeFile) -> None:
-    """Recipes are inlined in cards and manifests, for everyone to read."""
-    if "hub_token" in file.values:
-        raise file.error(
-            "hub_token", "a recipe is published and holds no token; remove the key, run hf auth login or set HF_TOKEN"
-        )
 
 
 def _trainer_config(task: str) -> list[type]:
@@ -322,6 +321,8 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
             raise UserError(f"{file.path}: eval_datasets: this key is missing; write eval_datasets: [{{path: ...}}]")
     elif not args.datasets:
         raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
+    if isinstance(args, PublishedArguments):
+        check_publishing(file)
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
         _check_engine_length(file, args)

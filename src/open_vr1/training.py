@@ -16,6 +16,7 @@ from trl import get_quantization_config
 
 from open_vr1.errors import UserError
 from open_vr1.hub.cards import render_card
+from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
 from open_vr1.manifest import MANIFEST_FILE, PACKAGES, RunManifest, read_manifest, recorded_values
 from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.progress import ProgressLine
@@ -31,10 +32,16 @@ BESIDE_THE_RUN = {
     "guardrail_limits",
     "guardrail_steps",
     "guardrails",
+    "hub_keep_state",
+    "hub_model_id",
+    "hub_outbox_gib",
+    "hub_revision",
+    "hub_wait_minutes",
     "log_completions",
     "logging_steps",
     "num_completions_to_print",
     "project",
+    "push_to_hub",
     "report_to",
     "run_name",
     "save_total_limit",
@@ -65,6 +72,9 @@ def claim_output_dir(recipe: Recipe) -> str | None:
         `str`, *optional*: the checkpoint to go on from.
     """
     folder = Path(recipe.training.output_dir)
+    checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
+    if not checkpoint and recipe.values.get("hub_keep_state"):
+        checkpoint = fetch_state(recipe)  # With the manifest, so that the run goes on under its id.
     if (folder / MANIFEST_FILE).is_file():
         check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):
@@ -74,7 +84,6 @@ def claim_output_dir(recipe: Recipe) -> str | None:
         )
     if recipe.training.process_index == 0:
         RunManifest.begin(recipe, folder)
-    checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
     return checkpoint
@@ -115,12 +124,20 @@ def load_model(recipe: Recipe) -> PreTrainedModel:
     return model
 
 
-def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin, checkpoint: str | None) -> None:
-    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint."""
+def train_to_the_end(
+    trainer: Trainer,
+    recipe: Recipe,
+    processor: ProcessorMixin,
+    checkpoint: str | None,
+    publication: LivePublication | None = None,
+) -> None:
+    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint, and publish it."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressLine())
     manifest = ManifestCallback(recipe, trainer)
     trainer.add_callback(manifest)
+    if publication:  # After the manifest, which it takes along.
+        trainer.add_callback(publication)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(recipe.training.output_dir)
     if trainer.is_world_process_zero():
@@ -131,6 +148,14 @@ def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
+    if publication:
+        publication.finish()
+
+
+def publish_what_is_left(recipe: Recipe) -> None:
+    """Of a run that is finished: a killed wait for the Hub goes on with the same command."""
+    if publication := publication_of(recipe):
+        publication.finish()
 
 
 def leave_together(trainer: Trainer) -> None:
@@ -173,6 +198,7 @@ def model_card(recipe: Recipe) -> str:
 
 
 def trl_arguments(recipe: Recipe) -> Any:
-    """TRL's config of the recipe, with our progress line instead of its bar."""
+    """TRL's config of the recipe, with our progress line instead of its bar, and our way to the Hub instead of its own."""
     recipe.training.disable_tqdm = True
+    recipe.training.push_to_hub = False
     return recipe.training
