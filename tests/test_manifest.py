@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 
-from open_vr1 import evaluate, grpo, run_facts, sft
+from open_vr1 import evaluate, grpo, run_facts, sft, training
 from open_vr1.errors import UserError
 from open_vr1.manifest import KEYS, RunManifest, make_command, read_manifest
 from open_vr1.manifest_callback import ManifestCallback
@@ -126,6 +126,16 @@ def test_a_run_that_goes_on_keeps_its_id_and_adds_its_time(recipes):
     assert now["wall_clock"]["starts"] == 2 and now["wall_clock"]["started"] == then["wall_clock"]["started"]
     assert 120 <= now["wall_clock"]["seconds"] < 150
     assert begin(folder="outputs/other")["run"]["id"] != then["run"]["id"]
+
+
+def test_a_run_that_goes_on_from_the_state_on_the_hub_keeps_its_id_too(recipes, monkeypatch):
+    then, manifest = begin(), Path("outputs/cold/open_vr1.json")
+    state = manifest.rename("state.json")
+    monkeypatch.setattr(training, "fetch_state", lambda recipe: str(state.rename(manifest).with_name("checkpoint-1")))
+    keeping = ["--push_to_hub", "true", "--hub_model_id", "open-vr1/x", "--hub_keep_state", "true"]
+    assert claim_output_dir(read_recipe("tiny/sft.yaml", "sft", keeping)) == "outputs/cold/checkpoint-1"
+    now = read_manifest("outputs/cold")
+    assert now["run"]["id"] == then["run"]["id"] and now["wall_clock"]["starts"] == 2
 
 
 def test_a_kill_loses_the_time_since_the_last_checkpoint_alone(recipes):
