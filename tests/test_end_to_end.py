@@ -182,3 +182,5 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(recipes, cold, tmp_path):
     assert logs[0] == logs[1]
     weights = [load_file(run / "model.safetensors") for run in (whole, killed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    clocks = [json.loads((run / "open_vr1.json").read_text())["wall_clock"] for run in (whole, killed)]
+    assert [clock["starts"] for clock in clocks] == [1, 2]

@@ -38,6 +38,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.manifest import RunManifest
 
     args = recipe.args
     make_inputs(recipe)
@@ -46,7 +47,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     if args.num_samples:
         rows = rows.select(range(min(args.num_samples, len(rows))))
     torch.manual_seed(args.seed)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    manifest = RunManifest.begin(recipe, output_dir, goes_on=False, rows={"data": len(rows)})
     samples = []
     with (output_dir / "samples.jsonl").open("w") as file:
         for sample in _answers(recipe, processor, rows):
@@ -57,6 +58,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
                 print(f"asked {len(samples)}/{len(rows)}, right {right / len(samples):.1%}", flush=True)
     results = summarise(samples, args, recipe.model.model_name_or_path)
     (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    manifest.save()
     return results
 
 

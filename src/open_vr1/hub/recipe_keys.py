@@ -14,6 +14,15 @@ NOT_OURS = {
 }
 
 
+def refuse_tokens(file: RecipeFile) -> None:
+    """Recipes are inlined in cards and manifests, for everyone to read."""
+    if "hub_token" in file.values:
+        raise file.error(
+            "hub_token",
+            "a recipe is published and holds no token; remove the key, and run hf auth login or set HF_TOKEN",
+        )
+
+
 def check_publishing(file: RecipeFile) -> None:
     """A `UserError` for the first key that is wrong."""
     for key, reason in NOT_OURS.items():

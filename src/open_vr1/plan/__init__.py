@@ -142,7 +142,7 @@ def make_plan(recipe: Recipe, cluster: Cluster, offline: bool) -> Plan:
         )
     else:
         _estimate(plan, recipe, config)
-    if not recipe.overridden:  # Or it would be another run that was measured.
+    if not recipe.overrides:  # Or it would be another run that was measured.
         plan.hours, plan.measured = _measured_hours(recipe, plan.total_steps)
     return plan
 
