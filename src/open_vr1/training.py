@@ -74,7 +74,9 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     folder = Path(recipe.training.output_dir)
     checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
     if not checkpoint and recipe.values.get("hub_keep_state"):
-        checkpoint = fetch_state(recipe)  # With the manifest, so that the run goes on under its id.
+        with recipe.training.main_process_first(desc="state"):
+            # With the manifest, so that the run goes on under its id.
+            checkpoint = last_checkpoint(folder) or fetch_state(recipe)
     if (folder / MANIFEST_FILE).is_file():
         check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):

@@ -205,6 +205,9 @@ def fetch_state(recipe: Recipe) -> str | None:
     from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
 
     to, run = destination_of(recipe.values), Path(recipe.training.output_dir)
+    if reason := offline():
+        say(f"warning: {recipe.path}: hub_keep_state: {reason}, so {to.state_repo} is not asked for a state")
+        return None
     place = run / ".state.draft"
     try:
         Caller(patience=600).call(snapshot_download, to.state_repo, revision=to.prefix, local_dir=place)
