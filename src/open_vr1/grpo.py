@@ -23,13 +23,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.hub.model_card import OwnCard
     from open_vr1.plan.tell import tell_plan
     from open_vr1.ptst.guardrails import GuardrailCallback
     from open_vr1.ptst.schedule import schedule_of
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
-        CardWriter,
         claim_output_dir,
         is_finished,
         load_model,
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         trl_arguments,
     )
 
-    class RecipeTrainer(CardWriter, PTSTTrainer):
+    class RecipeTrainer(OwnCard, PTSTTrainer):
         pass
 
     # ----- Before anything is loaded
@@ -67,7 +67,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
-    trainer.recipe = recipe
     if recipe.args.guardrails != "off":
         trainer.add_callback(
             GuardrailCallback(

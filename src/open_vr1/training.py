@@ -5,20 +5,21 @@ checkpoint; a changed recipe is refused, because the run would be neither the ol
 left as it is.
 """
 
+import hashlib
 import json
 import time
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
 
+import open_vr1
 from open_vr1.errors import UserError
-from open_vr1.hub.cards import render_card
+from open_vr1.hub.model_card import write_model_card
 from open_vr1.progress import ProgressLine
-from open_vr1.recipe import Recipe
+from open_vr1.recipe import TASKS, Recipe
 from open_vr1.resume import last_checkpoint
 from open_vr1.vision_parts import vision_parameters
 
@@ -129,6 +130,8 @@ def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
+    if trainer.is_world_process_zero():
+        write_model_card(Path(recipe.training.output_dir), manifest_of(recipe), place=None)
 
 
 def leave_together(trainer: Trainer) -> None:
@@ -141,33 +144,30 @@ def leave_together(trainer: Trainer) -> None:
         time.sleep(SECONDS_TO_LET_GO)
 
 
-class CardWriter(Trainer):
-    """Writes our card wherever TRL would write its own, which suits text models only. Goes before the trainer class."""
-
-    recipe: Recipe
-
-    def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
-    ) -> None:
-        if self.is_world_process_zero():
-            (Path(self.args.output_dir) / "README.md").write_text(model_card(self.recipe))
-
-
-def model_card(recipe: Recipe) -> str:
-    """The card of a recipe's model, as far as the run itself knows it."""
-    base = recipe.model.model_name_or_path
-    return render_card(
-        "model_cards/training.md.jinja",
-        name=Path(recipe.training.output_dir).name,
-        task=recipe.args.task,
-        base_model=base,
-        base_model_on_hub=not Path(base).is_dir(),
-        is_adapter=recipe.model.use_peft,
-        stages=recipe.values.get("ptst_stages") or [],
-        recipe_path=recipe.path,
-        recipe=yaml.safe_dump(recipe.values, sort_keys=False, width=110).rstrip(),
-        versions={name: version(name) for name in PACKAGES},
-    )
+def manifest_of(recipe: Recipe) -> dict[str, Any]:
+    """The run's `open_vr1.json`, or what the recipe alone says where a run has left none."""
+    file = Path(recipe.training.output_dir) / "open_vr1.json"
+    if file.is_file():
+        return json.loads(file.read_text())
+    text, task = recipe.path.read_text(), recipe.args.task
+    return {
+        "open_vr1": open_vr1.__version__,
+        "run": {
+            "task": task,
+            "name": f"{recipe.path.parent.name}/{recipe.path.stem}",
+            "command": f"make {TASKS[task].target} RECIPE={recipe.path}",
+        },
+        "recipe": {
+            "path": str(recipe.path),
+            "sha256": hashlib.sha256(text.encode()).hexdigest(),
+            "text": text,
+            "values": recipe.values,
+        },
+        "model": {"name": recipe.model.model_name_or_path, "revision": recipe.model.model_revision},
+        "packages": {name: version(name) for name in PACKAGES},
+        "seeds": {"seed": recipe.training.seed},
+        "stages": recipe.values.get("ptst_stages"),
+    }
 
 
 def trl_arguments(recipe: Recipe) -> Any:

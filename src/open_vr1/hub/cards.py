@@ -3,6 +3,7 @@
 A card states only what its run knows. A figure that was not measured is left out, never guessed.
 """
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ def render_card(template: str, **facts: Any) -> str:
 
     Args:
         template (`str`):
-            Path below the repository, e.g. `"model_cards/training.md.jinja"`.
+            Path below the repository, e.g. `"model_cards/vision_reasoner.md.jinja"`.
         **facts:
             What the template names.
     """
@@ -28,4 +29,12 @@ def render_card(template: str, **facts: Any) -> str:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["fence"] = fenced
     return environment.get_template(template).render(**facts)
+
+
+def fenced(text: str, language: str = "") -> str:
+    """The text as a code block, whatever fences are in it."""
+    longest = max((len(run) for run in re.findall("`+", text)), default=0)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"
