@@ -86,10 +86,12 @@ def test_what_is_not_known_is_left_out(folder):
         assert word not in card
 
 
-def test_every_figure_comes_from_the_inputs(folder, tmp_path):
+@pytest.mark.parametrize("evaluated", [True, False])
+def test_every_figure_comes_from_the_inputs(folder, tmp_path, evaluated):
     """A number in the text that no input has, and that the template did not spell out, would be invented."""
-    results = tmp_path / "results.json"
-    results.write_text(json.dumps(checkpoints.RESULTS))
+    results = tmp_path / "results.json" if evaluated else None
+    if results:
+        results.write_text(json.dumps(checkpoints.RESULTS))
     card = card_of(folder, results=results)
     body = re.sub(r"```python.*?```|```bibtex.*?```", "", card.split("---\n", 2)[2], flags=re.DOTALL)
     inputs = json.dumps([checkpoints.MANIFEST, checkpoints.RESULTS]) + checkpoints.RECIPE
@@ -201,6 +203,15 @@ def test_the_licence_is_that_of_the_base_model(folder, name, license_, license_n
 def test_the_toy_is_ours_to_license(folder):
     card = card_of(folder)
     assert head(card)["license"] == "apache-2.0" and "**A toy**" in card
+
+
+def test_a_local_base_of_unknown_making_has_the_licence_of_its_card(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base = tmp_path / "outputs/small/cold"
+    base.mkdir(parents=True)
+    (base / "README.md").write_text("---\nlicense: mit\n---\n# cold\n")
+    model = {"name": "outputs/small/cold", "revision": None, "commit": None, "made_by": None}
+    assert head(card_of(folder, model=model))["license"] == "mit"
 
 
 def test_training_data_on_the_hub_is_linked_with_its_licence(folder, tmp_path, monkeypatch):

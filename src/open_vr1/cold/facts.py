@@ -15,16 +15,13 @@ from open_vr1.cold.decontaminate.matches import KINDS
 from open_vr1.cold.filter.rules import RULES
 from open_vr1.cold.shards import FEATURES, FOLDERS
 from open_vr1.cold.statistics import count_dataset
-from open_vr1.hub.cards import render_card
+from open_vr1.hub.cards import render_card, size_category
 from open_vr1.hub.lists import commercial_use
 from open_vr1.hub.model_facts import recipe_facts
 from open_vr1.hub.names import hub_id, without_paths
 
 if TYPE_CHECKING:
     from open_vr1.cold.run import ColdRun
-
-# As the Hub wants a size written: the largest bound that the rows do not reach.
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def gather_facts(run: "ColdRun") -> dict[str, Any]:
@@ -119,7 +116,6 @@ def dataset_card(facts: dict[str, Any]) -> str:
             Of `gather_facts`. Whoever publishes the dataset gives the repo as its `name`, and as `tag` that of the version.
     """
     counted = {config: facts["sizes"][config]["rows"] for config in facts["sizes"]}
-    size = next((words for bound, words in SIZES if counted["default"] < bound), "1M<n<10M")
     infos = {config: _info(config, facts["sizes"][config]) for config in facts["sizes"]}
     licenses = [{**entry, "commercial": commercial_use(entry["license"])} for entry in facts["licenses"]]
     uses = Counter()
@@ -129,7 +125,7 @@ def dataset_card(facts: dict[str, Any]) -> str:
         "dataset_cards/cold.md.jinja",
         **{"tag": None, **facts, "licenses": licenses},
         counted=counted,
-        size_category=size,
+        size_category=size_category(counted["default"]),
         infos=infos,
         uses=uses,
         columns={config: list(FEATURES[config]) for config in counted},

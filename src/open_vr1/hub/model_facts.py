@@ -90,7 +90,18 @@ def license_of(manifest: Mapping[str, Any], base: Base | None) -> dict[str, str]
         }
     if is_toy(manifest):
         return {"license": "apache-2.0"}
+    if local := _license_in_a_card(manifest):
+        return local
     return {"license": "other", "license_name": "not-stated", "license_link": "#licence"}
+
+
+def _license_in_a_card(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """What the card of the local model that the training began with says."""
+    card = _local_card((manifest.get("model") or {}).get("name") or "")
+    link = card.get("license_link")
+    if not card.get("license") or (link and not link.startswith("http")):
+        return {}
+    return {key: card[key] for key in ("license", "license_name", "license_link") if card.get(key)}
 
 
 def recipe_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,8 +110,7 @@ def recipe_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     readme = ROOT / path.parent / "README.md"
     if path.is_absolute() or ".." in path.parts or path.parts[:1] != ("recipes",) or not readme.is_file():
         return {}
-    found = re.match(r"---\n(.*?)\n---\n", readme.read_text(), re.DOTALL)
-    return yaml.safe_load(found[1]) if found else {}
+    return _front_matter(readme)
 
 
 def is_toy(manifest: Mapping[str, Any]) -> bool:
@@ -141,11 +151,13 @@ def _data_row(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _local_card(path: str) -> dict[str, Any]:
-    """The front matter of a local dataset's card. A single file has the card of its folder."""
+    """The front matter of a local dataset's or model's card. A single file has the card of its folder."""
     place = Path(path)
     readme = (place.parent if place.is_file() else place) / "README.md"
-    if not place.exists() or not readme.is_file():
-        return {}
+    return _front_matter(readme) if path and place.exists() and readme.is_file() else {}
+
+
+def _front_matter(readme: Path) -> dict[str, Any]:
     found = re.match(r"---\n(.*?)\n---\n", readme.read_text(), re.DOTALL)
     return (yaml.safe_load(found[1]) or {}) if found else {}
 

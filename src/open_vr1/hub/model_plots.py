@@ -74,7 +74,8 @@ def _mark_checkpoint(plot: Plot, step: int) -> None:
     (axes,) = plot.figure.axes
     if step > axes.get_xlim()[1]:
         return
-    axes.axvline(step, color=LIGHT["cold"], linewidth=1.4, label="this checkpoint", clip_on=False, zorder=2.5)
+    dots = (0, (1, 1))
+    axes.axvline(step, color=LIGHT["ink"], linewidth=1.8, linestyle=dots, label="this checkpoint", clip_on=False)
     for legend in list(plot.figure.legends):
         legend.remove()
     add_legend(axes)
