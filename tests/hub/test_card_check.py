@@ -148,6 +148,11 @@ def test_a_token_is_found_and_not_repeated(monkeypatch):
     assert len(problems) == 2 and not any(token in problem for problem in problems)
 
 
+@pytest.mark.parametrize("token", ["ghp_" + "a1B2" * 9, "sk-proj-" + "a1B2" * 6])
+def test_tokens_of_other_services_are_found(token):
+    assert len(check_card(text_of(MODEL, f"env: {{KEY: {token}}}\n"), "model")) == 1
+
+
 def test_a_number_in_the_model_index_must_be_one():
     index = yaml.safe_load(yaml.safe_dump(MODEL["model-index"]))
     index[0]["results"][0]["metrics"][0]["value"] = "75%"

@@ -114,6 +114,25 @@ def test_every_figure_comes_from_the_inputs(folder, tmp_path, evaluated):
     assert {figure for figure in figures - known if figure not in inputs} == set()
 
 
+def test_hardware_and_cost_are_those_that_were_measured(folder):
+    hardware = {"processes": 8, "accelerator": "8 x NVIDIA H200", "cpu": None, "cores": None, "memory_gib": None}
+    card = card_of(folder, hardware=hardware, wall_clock={"started": None, "seconds": 9000.0, "starts": 1})
+    assert (
+        "- accelerators: 8 x NVIDIA H200\n- training processes: 8\n- wall-clock: 2 h 30 min, 20.0 accelerator" in card
+    )
+    assert "- machine:" not in card and " starts" not in card
+
+
+def test_a_new_card_leaves_nothing_of_the_one_before(folder, tmp_path):
+    results = tmp_path / "results.json"
+    results.write_text(json.dumps(checkpoints.RESULTS))
+    card_of(folder, results=results)
+    (folder / "trainer_state.json").write_text(json.dumps(checkpoints.sft_log(200)))
+    card = card_of(folder, stages=[])
+    assert "Not evaluated." in card and "model-index" not in head(card)
+    assert not list(folder.glob(".eval_results/*")) and [p.name for p in folder.glob("plots/*")] == ["sft_loss.png"]
+
+
 def test_the_stage_of_the_checkpoint_is_marked(folder):
     rows = [line for line in card_of(folder).splitlines() if re.match(r"\| [12] \| \d+ \| \d \|", line)]
     assert len(rows) == 2
@@ -225,6 +244,24 @@ def test_training_data_on_the_hub_is_linked_with_its_licence(folder, tmp_path, m
     assert head(card)["datasets"] == ["Osilly/Vision-R1-rl", "open-vr1/cold-200k"]
     assert f"| `{'d1' * 20}` | cc-by-nc-sa-4.0 | **no** |" in card and "| cc-by-nc-4.0 | **no** |" in card
     assert "The rows of Osilly/Vision-R1-rl are licensed for non-commercial use only." in card
+
+
+def test_benchmarks_that_were_trained_on_are_flagged_everywhere(folder, tmp_path):
+    """The results say of MathVista what they say; that Vision-R1-rl shares its origins is known here."""
+    results = tmp_path / "results.json"
+    we_math = {**checkpoints.RESULTS["benchmarks"][0], "name": "wemath_testmini", "contamination": None}
+    results.write_text(json.dumps({"benchmarks": [*checkpoints.RESULTS["benchmarks"], we_math]}))
+    data = [{**checkpoints.MANIFEST["data"][0], "path": "Osilly/Vision-R1-rl"}]
+    card = card_of(folder, results=results, data=data)
+    shared = (
+        "12 pictures are training rows too; Osilly/Vision-R1-rl, which was trained on, has rows of the same origins"
+    )
+    held = "Osilly/Vision-R1-rl, which was trained on, has its rows"
+    assert f"| {shared} |" in card and f"| {held} |" in card and "| not checked |" in card
+    assert "Rows of We-Math, MathVision, PolyMath, SceMQA, Geometry3K are among what it was trained on." in card
+    for name, said in (("mathvista", shared), ("wemath_testmini", held)):
+        notes = yaml.safe_load((folder / f".eval_results/{name}.yaml").read_text())[0]["notes"]
+        assert notes.endswith(f"contamination: {said}")
 
 
 # ----- Plots

@@ -6,7 +6,7 @@ clock, no network, so the same input gives the same bytes. `make sft` and `make 
 `make push-checkpoints` one for each revision.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ from open_vr1.cold.steps import write_text
 from open_vr1.hub import model_facts as facts
 from open_vr1.hub.cards import fenced, render_card
 from open_vr1.hub.names import without_paths
-from open_vr1.hub.results import Benchmark, eval_result_files, model_index, read_results, table_rows
+from open_vr1.hub.results import FOLDER as RESULTS
+from open_vr1.hub.results import Benchmark, eval_result_files, flag_known, model_index, read_results, table_rows
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, SYSTEM_PROMPTS, THINK_CLOSE, THINK_OPEN
 
 TEMPLATE = "model_cards/vision_reasoner.md.jinja"
@@ -77,7 +78,7 @@ def write_model_card(
     """
     from open_vr1.hub.model_plots import STATE, write_plots
 
-    benchmarks = read_results(results) if results else []
+    benchmarks = flag_known(read_results(results), facts.trained_on(manifest)) if results else []
     log = facts.read_state(folder / STATE)
     step = place.step if place and place.step is not None else log.get("global_step")
     total = (place.total_steps if place else None) or log.get("max_steps")
@@ -85,9 +86,11 @@ def write_model_card(
     plots = write_plots(folder, stages, step, total)
     is_adapter = (folder / ADAPTER).is_file()
     name = place.repo.partition("/")[2] if place else folder.resolve().name
-    for path, text in eval_result_files(benchmarks).items():
+    result_files = eval_result_files(benchmarks)
+    for path, text in result_files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         write_text(folder / path, text)
+    _remove_others(folder, [*result_files, *(plot["path"] for plot in plots)])
     text = _render(
         manifest,
         stages,
@@ -103,6 +106,13 @@ def write_model_card(
         is_index=False,
     )
     write_text(folder / "README.md", text)
+
+
+def _remove_others(folder: Path, written: Sequence[str]) -> None:
+    """Plots and results of an earlier card would contradict this one."""
+    for found in [*folder.glob(f"{RESULTS}/*.yaml"), *folder.glob("plots/*.png")]:
+        if str(found.relative_to(folder)) not in written:
+            found.unlink()
 
 
 def write_index_card(folder: Path, manifest: Mapping[str, Any], place: Place) -> None:
@@ -171,6 +181,7 @@ def _render(
         max_new_tokens=facts.longest_answer(manifest, stages),
         results=table_rows(benchmarks),
         data=data,
+        benchmark_rows=facts.benchmark_rows(manifest),
         noncommercial=[row["name"] for row in data if row["commercial"] == "no"],
         command=without_paths(manifest["run"]["command"]),
         recipe_path=without_paths(recipe["path"]),

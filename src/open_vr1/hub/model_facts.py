@@ -133,6 +133,19 @@ def data_rows(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
     return [_data_row(entry) for entry in manifest.get("data") or []]
 
 
+def trained_on(manifest: Mapping[str, Any]) -> list[str]:
+    """Hub ids of the datasets of this run and of those before it, and of the model that it all began with."""
+    repos = [row["repo"] for ancestor in ancestors(manifest) for row in data_rows(ancestor)]
+    base = base_model(manifest)
+    return list(dict.fromkeys(repo for repo in [*repos, base.repo if base else None] if repo))
+
+
+def benchmark_rows(manifest: Mapping[str, Any]) -> list[str]:
+    """Benchmarks that are known to have been trained on."""
+    known = allowed()["contamination"]
+    return list(dict.fromkeys(name for repo in trained_on(manifest) if repo in known for name in known[repo]["has"]))
+
+
 def _data_row(entry: Mapping[str, Any]) -> dict[str, Any]:
     card = _local_card(entry["path"])
     repo = hub_id(entry["path"]) or hub_id(card.get("pretty_name"))

@@ -10,7 +10,8 @@ from huggingface_hub.utils import HFValidationError, validate_repo_id
 
 # Two folders or more from the root, but neither the path of a URL nor the end of a tag.
 LOCAL_PATH = re.compile(r"(?<![\w:/.<~+-])(?:~|[A-Za-z]:)?/(?:[\w.@+-]+/)+[\w.@+-]+")
-TOKEN = re.compile(r"\b(?:hf|api_org)_[A-Za-z0-9]{20,}\b")
+# Of the Hub, of GitHub, and of the endpoints that teachers are asked at.
+TOKEN = re.compile(r"\b(?:(?:hf|api_org)_[A-Za-z0-9]{20,}|gh[pousr]_[A-Za-z0-9]{30,}|sk-[A-Za-z0-9_-]{20,})")
 
 
 def hub_id(name: Any) -> str | None:

@@ -18,7 +18,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from huggingface_hub import EvalResult, EvalResultEntry, eval_result_entries_to_
 from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from open_vr1.errors import UserError
+from open_vr1.hub.lists import allowed
 from open_vr1.hub.names import hub_id
 
 FOLDER = ".eval_results"
@@ -134,6 +135,27 @@ def _read(row: Any, where: str) -> Benchmark:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def flag_known(benchmarks: Sequence[Benchmark], trained_on: Sequence[str]) -> list[Benchmark]:
+    """The same with what is known of the datasets and models (Hub ids) that the training made use of."""
+    known = [(repo, allowed()["contamination"][repo]) for repo in trained_on if repo in allowed()["contamination"]]
+    flagged = []
+    for benchmark in benchmarks:
+        said = [benchmark.contamination] if benchmark.contamination else []
+        for repo, facts in known:
+            if _is_one_of(benchmark.name, facts["has"]):
+                said.append(f"{repo}, which was trained on, has its rows")
+            elif _is_one_of(benchmark.name, facts["shares"]):
+                said.append(f"{repo}, which was trained on, has rows of the same origins")
+        flagged.append(replace(benchmark, contamination="; ".join(said) or None))
+    return flagged
+
+
+def _is_one_of(name: str, others: Sequence[str]) -> bool:
+    """Whatever the spelling; `mathvista_testmini` is MathVista."""
+    squeezed = _slug(name).replace("_", "")
+    return any(squeezed.startswith(_slug(other).replace("_", "")) for other in others)
 
 
 def table_rows(benchmarks: Sequence[Benchmark]) -> list[dict[str, str]]:
