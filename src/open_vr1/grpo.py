@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.hub.model_card import OwnCard
     from open_vr1.hub.outbox.live import publication_of
     from open_vr1.plan.tell import tell_plan
     from open_vr1.ptst.guardrails import GuardrailCallback
@@ -30,21 +31,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
-        CardWriter,
         claim_output_dir,
+        finish,
         is_finished,
         load_model,
-        publish_what_is_left,
         train_to_the_end,
         trl_arguments,
     )
 
-    class RecipeTrainer(CardWriter, PTSTTrainer):
+    class RecipeTrainer(OwnCard, PTSTTrainer):
         pass
 
     # ----- Before anything is loaded
     if is_finished(recipe):
-        return publish_what_is_left(recipe)
+        return finish(recipe)
     make_inputs(recipe)
     tell_plan(recipe)
     checkpoint = claim_output_dir(recipe)
@@ -70,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
-    trainer.recipe = recipe
     if recipe.args.guardrails != "off":
         trainer.add_callback(
             GuardrailCallback(

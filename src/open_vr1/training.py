@@ -6,18 +6,16 @@ left as it is.
 """
 
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
 
 from open_vr1.errors import UserError
-from open_vr1.hub.cards import render_card
+from open_vr1.hub.model_card import write_model_card
 from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
-from open_vr1.manifest import MANIFEST_FILE, PACKAGES, RunManifest, read_manifest, recorded_values
+from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_values
 from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.progress import ProgressLine
 from open_vr1.recipe import Recipe
@@ -25,6 +23,7 @@ from open_vr1.resume import last_checkpoint
 from open_vr1.vision_parts import vision_parameters
 
 FINISHED_FILE = "trainer_state.json"
+CARD = "README.md"
 # Keys that say how a run is watched and kept, and where its vLLM server is. They may change while it pauses.
 BESIDE_THE_RUN = {
     "disable_tqdm",
@@ -150,13 +149,15 @@ def train_to_the_end(
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
-    if publication:
-        publication.finish()
+    finish(recipe, publication)
 
 
-def publish_what_is_left(recipe: Recipe) -> None:
-    """Of a run that is finished: a killed wait for the Hub goes on with the same command."""
-    if publication := publication_of(recipe):
+def finish(recipe: Recipe, publication: LivePublication | None = None) -> None:
+    """What comes after the training: the card, and the rest of the publishing. Once more after a kill, it goes on."""
+    folder = Path(recipe.training.output_dir)
+    if recipe.training.process_index == 0 and not (folder / CARD).is_file():
+        write_model_card(folder, read_manifest(folder), place=None)
+    if publication := publication or publication_of(recipe):
         publication.finish()
 
 
@@ -168,35 +169,6 @@ def leave_together(trainer: Trainer) -> None:
         # Gloo's threads let go of the last operation's Python objects a moment after it; at the interpreter's end they
         # would abort the process instead (10 to 30% of runs of two processes on a CPU).
         time.sleep(SECONDS_TO_LET_GO)
-
-
-class CardWriter(Trainer):
-    """Writes our card wherever TRL would write its own, which suits text models only. Goes before the trainer class."""
-
-    recipe: Recipe
-
-    def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
-    ) -> None:
-        if self.is_world_process_zero():
-            (Path(self.args.output_dir) / "README.md").write_text(model_card(self.recipe))
-
-
-def model_card(recipe: Recipe) -> str:
-    """The card of a recipe's model, as far as the run itself knows it."""
-    base = recipe.model.model_name_or_path
-    return render_card(
-        "model_cards/training.md.jinja",
-        name=Path(recipe.training.output_dir).name,
-        task=recipe.args.task,
-        base_model=base,
-        base_model_on_hub=not Path(base).is_dir(),
-        is_adapter=recipe.model.use_peft,
-        stages=recipe.values.get("ptst_stages") or [],
-        recipe_path=recipe.path,
-        recipe=yaml.safe_dump(recipe.values, sort_keys=False, width=110).rstrip(),
-        versions={name: version(name) for name in PACKAGES},
-    )
 
 
 def trl_arguments(recipe: Recipe) -> Any:

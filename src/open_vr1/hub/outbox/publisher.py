@@ -157,11 +157,11 @@ class Publisher:
 
     def _write_index(self, manifest: dict[str, Any], revisions: list[dict[str, Any]]) -> None:
         """What the branch of the finished model holds until there is one."""
-        from open_vr1.hub.model_card import write_index_card
+        from open_vr1.hub.model_card import Place, write_index_card
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_index_card(folder, manifest, self.to.repo, self.to.prefix, revisions)
+            write_index_card(folder, manifest, Place(self.to.repo, self.to.prefix, revisions=tuple(revisions)))
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
             check_discreet(folder, str(self.outbox.run.absolute()))
             self._commit(self.to.repo, self.to.prefix, folder, "What is published here")
