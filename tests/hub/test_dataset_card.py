@@ -25,7 +25,7 @@ def finished(tmp_path_factory) -> ColdRun:
     folder = tmp_path_factory.mktemp("cold")
     write_source(folder, 60)
     against = {"against": [str(folder / "test.parquet")], "near_picture": "off"}
-    return run(recipe(folder, decontaminate=against))
+    return run(recipe(folder, decontaminate=against, target_rows=40))
 
 
 @pytest.fixture(scope="module")
