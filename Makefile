@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate sweep rewards push-cold hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -62,6 +62,10 @@ grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+
+rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
+rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again
+	$(if $(filter-out local,$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): a run is run again where make is called; leave it out))$(RUN.local) -m open_vr1.rerun $(MANIFEST) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
 
 sweep: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml
 sweep: need-RECIPE need-GRID $(READY) ## one recipe, many variants and seeds: RECIPE=... GRID=recipes/vr1_tiny/sweep.yaml JOBS=2
@@ -105,8 +109,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE need-DATASET need-REPO FORCE
-need-RECIPE need-GRID need-FILE need-DATASET need-REPO: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-DATASET need-REPO FORCE
+need-RECIPE need-GRID need-FILE need-MANIFEST need-DATASET need-REPO: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.

@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from open_vr1 import evaluate, grpo, sft
 from open_vr1.cold.__main__ import main as make_cold_data
+from open_vr1.hub.card_check import check_card
 from open_vr1.vision_parts import vision_parameters
 
 ROOT = Path(__file__).parent.parent
@@ -110,6 +111,14 @@ def test_every_output_loads_and_keeps_its_pixel_budget(recipes, cold, final):
             assert processor.image_processor.size["longest_edge"] == 12544
 
 
+def test_every_run_leaves_a_card_with_nothing_wrong(recipes, cold, final):
+    for folder in (cold, final):
+        assert check_card(folder, "model") == []
+    card = (final / "README.md").read_text()
+    assert "trained with GRPO under PTST" in card and "](plots/length.png)" in card
+    assert not (final / "checkpoint-2" / "README.md").exists()
+
+
 def test_a_finished_run_is_left_as_it_is(recipes, final, capsys):
     weights = (final / "model.safetensors").stat().st_mtime_ns
     assert grpo.main(["--config", str(recipes / "ptst.yaml")]) == 0
@@ -182,3 +191,5 @@ def test_a_killed_run_ends_as_an_uninterrupted_one(recipes, cold, tmp_path):
     assert logs[0] == logs[1]
     weights = [load_file(run / "model.safetensors") for run in (whole, killed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    clocks = [json.loads((run / "open_vr1.json").read_text())["wall_clock"] for run in (whole, killed)]
+    assert [clock["starts"] for clock in clocks] == [1, 2]

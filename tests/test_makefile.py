@@ -88,6 +88,10 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             ["sweep", "RECIPE=a.yaml", "GRID=b.yaml", "JOBS=2"],
             "python -m open_vr1.sweep --config a.yaml --grid b.yaml --jobs 2",
         ),
+        (
+            ["rerun", "MANIFEST=a/open_vr1.json", "OUTPUT=b", "ARGS=--seed 1"],
+            "python -m open_vr1.rerun a/open_vr1.json --output_dir b --seed 1",
+        ),
         (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
         (["push-cold", "DATASET=a", "REPO=b/c"], "python -m open_vr1.hub.dataset a b/c"),
         (

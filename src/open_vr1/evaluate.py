@@ -3,7 +3,8 @@
     make evaluate RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 
 Every question is asked once, at the recipe's temperature and length, and scored by the verifier that the rewards use. No
-judge, no second try. Leaves `results.json` and `samples.jsonl`; the last line printed is the accuracy.
+judge, no second try. Leaves `results.json`, of which `open_vr1.hub.results` makes what the Hub shows, and `samples.jsonl`; the
+last line printed is the accuracy.
 """
 
 import json
@@ -16,6 +17,8 @@ from open_vr1.entry import entry_point
 from open_vr1.intervals import wilson_interval
 from open_vr1.recipe import Recipe, recipe_from_command_line
 from open_vr1.recipe_arguments import EvalArguments
+
+FILES = (".parquet", ".jsonl", ".json")
 
 
 @entry_point
@@ -38,6 +41,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.manifest import RunManifest
 
     args = recipe.args
     make_inputs(recipe)
@@ -46,7 +50,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
     if args.num_samples:
         rows = rows.select(range(min(args.num_samples, len(rows))))
     torch.manual_seed(args.seed)
-    output_dir.mkdir(parents=True, exist_ok=True)
+    manifest = RunManifest.begin(recipe, output_dir, goes_on=False, rows={"data": len(rows)})
     samples = []
     with (output_dir / "samples.jsonl").open("w") as file:
         for sample in _answers(recipe, processor, rows):
@@ -57,6 +61,7 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
                 print(f"asked {len(samples)}/{len(rows)}, right {right / len(samples):.1%}", flush=True)
     results = summarise(samples, args, recipe.model.model_name_or_path)
     (output_dir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    manifest.save()
     return results
 
 
@@ -136,7 +141,40 @@ def summarise(samples: Sequence[dict[str, Any]], args: EvalArguments, model: str
         "max_completion_length": args.max_completion_length,
         "seed": args.seed,
         "grey_images": args.grey_images,
+        "benchmarks": [benchmark(right / count, count, args)],
     }
+
+
+def benchmark(accuracy: float, count: int, args: EvalArguments) -> dict[str, Any]:
+    """The accuracy as `open_vr1.hub.results` reads it."""
+    entries = args.eval_datasets
+    (entry,) = entries if len(entries) == 1 else [{}]
+    return {
+        "name": " and ".join(_benchmark_name(entry["path"]) for entry in entries),
+        "dataset": entry.get("path"),
+        "dataset_revision": entry.get("revision"),
+        "split": entry.get("split"),
+        "metric": "accuracy",
+        "value": accuracy,
+        "ci95": list(wilson_interval(accuracy, count)),
+        "n": count,
+        "protocol": {
+            "temperature": args.temperature,
+            "top_p": args.top_p,
+            "max_completion_length": args.max_completion_length,
+            "samples": 1,
+            "seed": args.seed,
+            "prompt": args.system_prompt,
+            "grey_images": args.grey_images,
+        },
+        "contamination": None,
+    }
+
+
+def _benchmark_name(path: str) -> str:
+    """`world test` of `outputs/vr1_tiny/world/test.parquet`, `MathVista` of `AI4Math/MathVista`."""
+    place = Path(path)
+    return f"{place.parent.name} {place.stem}".strip() if place.suffix in FILES else place.name
 
 
 if __name__ == "__main__":

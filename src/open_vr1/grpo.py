@@ -23,28 +23,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.hub.model_card import OwnCard
+    from open_vr1.hub.outbox.live import publication_of
     from open_vr1.plan.tell import tell_plan
     from open_vr1.ptst.guardrails import GuardrailCallback
     from open_vr1.ptst.schedule import schedule_of
     from open_vr1.ptst.trainer import PTSTTrainer
     from open_vr1.rewards import registry
     from open_vr1.training import (
-        CardWriter,
         claim_output_dir,
+        finish,
         is_finished,
         load_model,
         train_to_the_end,
         trl_arguments,
     )
 
-    class RecipeTrainer(CardWriter, PTSTTrainer):
+    class RecipeTrainer(OwnCard, PTSTTrainer):
         pass
 
     # ----- Before anything is loaded
     if is_finished(recipe):
-        return
+        return finish(recipe)
     make_inputs(recipe)
     tell_plan(recipe)
+    checkpoint = claim_output_dir(recipe)
+    publication = publication_of(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -55,7 +59,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
 
     # ----- Model and training
-    checkpoint = claim_output_dir(recipe)
     trainer = RecipeTrainer(
         model=load_model(recipe),
         args=args,
@@ -67,7 +70,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
-    trainer.recipe = recipe
     if recipe.args.guardrails != "off":
         trainer.add_callback(
             GuardrailCallback(
@@ -78,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> None:
                 staged=bool(recipe.args.ptst_stages),
             )
         )
-    train_to_the_end(trainer, recipe, processor, checkpoint)
+    train_to_the_end(trainer, recipe, processor, checkpoint, publication)
 
 
 if __name__ == "__main__":

@@ -11,8 +11,9 @@ is loaded, with the file, the line, the key and what to write instead. Any key c
 import os
 import re
 import sys
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
 from math import lcm
 from pathlib import Path
@@ -21,7 +22,14 @@ from typing import Any, get_origin, get_type_hints
 from open_vr1.cold.arguments import ColdArguments
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
-from open_vr1.recipe_arguments import EvalArguments, GRPOArguments, RecipeArguments, SFTArguments
+from open_vr1.hub.recipe_keys import check_publishing, refuse_tokens
+from open_vr1.recipe_arguments import (
+    EvalArguments,
+    GRPOArguments,
+    PublishedArguments,
+    RecipeArguments,
+    SFTArguments,
+)
 from open_vr1.recipe_file import RecipeFile, read_file
 from open_vr1.recipe_types import InvalidValue, convert, field_choices, members_of, nearest
 
@@ -83,8 +91,14 @@ class Recipe:
             TRL's keys. `None` where nothing is trained.
         model (`ModelConfig`, *optional*):
             TRL's keys about the model. `None` for cold data.
-        overridden (`bool`, *optional*, defaults to `False`):
-            Whether the command line changed any of them.
+        overrides (`tuple[str, ...]`, *optional*):
+            The words of the command line that changed any of them.
+        text (`str`, *optional*):
+            The file.
+        environment (`dict[str, str]`, *optional*):
+            Its `env:`, which is set by now.
+        read_at (`float`, *optional*):
+            When it was read, on the clock of `time.monotonic`: the beginning of the command.
     """
 
     path: Path
@@ -92,7 +106,10 @@ class Recipe:
     args: RecipeArguments | ColdArguments
     training: Any
     model: Any
-    overridden: bool = False
+    overrides: tuple[str, ...] = ()
+    text: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+    read_at: float = field(default_factory=time.monotonic)
 
 
 def recipe_from_command_line(task: str, argv: Sequence[str] | None = None) -> Recipe:
@@ -122,7 +139,8 @@ def read_recipe(
     """
     file = read_file(path, overrides)
     _check_task(file, task)
-    _set_environment(file)
+    environment = _set_environment(file)
+    refuse_tokens(file)
 
     classes = [TASKS[task].arguments, *_trainer_config(task), *_model_config(task)]
     values = _typed_values(file, task, classes)
@@ -149,7 +167,7 @@ def read_recipe(
         _check_needs(file, args, model)
         _check_liger(file, elsewhere)
     training = built[classes[1]] if len(classes) == 3 else None
-    return Recipe(file.path, values, args, training, model, overridden=bool(overrides))
+    return Recipe(file.path, values, args, training, model, tuple(overrides), file.text, environment)
 
 
 def _check_task(file: RecipeFile, task: str) -> None:
@@ -164,7 +182,7 @@ def _check_task(file: RecipeFile, task: str) -> None:
     raise file.error("task", f"this is a recipe for {said}; run make {target} RECIPE={file.path}")
 
 
-def _set_environment(file: RecipeFile) -> None:
+def _set_environment(file: RecipeFile) -> dict[str, str]:
     """TRL's `env:` mapping, set before TRL is imported."""
     variables = file.values.pop("env", None) or {}
     if not isinstance(variables, dict):
@@ -172,7 +190,9 @@ def _set_environment(file: RecipeFile) -> None:
     for name in variables:
         if not re.fullmatch(r"[A-Za-z_]\w*", str(name)):
             raise file.error(("env", name), f"{name!r} cannot name a variable; write letters, digits and _")
-    os.environ.update({str(name): str(value) for name, value in variables.items()})
+    environment = {str(name): str(value) for name, value in variables.items()}
+    os.environ.update(environment)
+    return environment
 
 
 def _trainer_config(task: str) -> list[type]:
@@ -301,6 +321,8 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
             raise UserError(f"{file.path}: eval_datasets: this key is missing; write eval_datasets: [{{path: ...}}]")
     elif not args.datasets:
         raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
+    if isinstance(args, PublishedArguments):
+        check_publishing(file)
     if isinstance(args, GRPOArguments):
         _check_rewards(file, args)
         _check_engine_length(file, args)

@@ -98,9 +98,37 @@ class RecipeArguments:
 
 
 @dataclass
-class SFTArguments(RecipeArguments):
+class PublishedArguments(RecipeArguments):
     """
-    Keys of the cold start, beside those of [`RecipeArguments`] and TRL's `SFTConfig`.
+    Keys about the Hub of what is trained, beside TRL's `push_to_hub`, `hub_model_id` and `hub_revision`.
+
+    Args:
+        hub_keep_state (`bool`, *optional*, defaults to `False`):
+            Keep all that going on elsewhere needs, of the newest checkpoint, in the private repository
+            `<hub_model_id>-state`, and begin from it where the output folder is empty.
+        hub_outbox_gib (`float`, *optional*):
+            What may wait to be published, in GiB. Checkpoints that do not fit are left out and listed, but for the ends of
+            stages.
+        hub_wait_minutes (`float`, *optional*, defaults to `30.0`):
+            How long a finished run waits while nothing gets through to the Hub.
+    """
+
+    hub_keep_state: bool = False
+    hub_outbox_gib: float | None = None
+    hub_wait_minutes: float = 30.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.hub_outbox_gib is not None and self.hub_outbox_gib < 0:
+            raise ValueError(f"hub_outbox_gib is 0 or more, not {self.hub_outbox_gib}")
+        if self.hub_wait_minutes < 0:
+            raise ValueError(f"hub_wait_minutes is 0 or more, not {self.hub_wait_minutes}")
+
+
+@dataclass
+class SFTArguments(PublishedArguments):
+    """
+    Keys of the cold start, beside those of [`PublishedArguments`] and TRL's `SFTConfig`.
 
     Args:
         max_row_length (`int`, *optional*):
@@ -112,9 +140,9 @@ class SFTArguments(RecipeArguments):
 
 
 @dataclass
-class GRPOArguments(RecipeArguments):
+class GRPOArguments(PublishedArguments):
     """
-    Keys of the reinforcement learning, beside those of [`RecipeArguments`] and TRL's `GRPOConfig`.
+    Keys of the reinforcement learning, beside those of [`PublishedArguments`] and TRL's `GRPOConfig`.
 
     Args:
         reward_funcs (`list[str]`):

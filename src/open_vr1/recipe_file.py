@@ -34,12 +34,15 @@ class RecipeFile:
             Line of each key and list item, counted from 1.
         overrides (`dict[str, list[str]]`):
             The words that the command line gave for a key.
+        text (`str`):
+            The file.
     """
 
     path: Path
     values: dict[str, Any]
     lines: dict[Key, int]
     overrides: dict[str, list[str]]
+    text: str
 
     def error(self, key: Key | str, message: str) -> UserError:
         """A `UserError` that says where the key stands."""
@@ -74,7 +77,8 @@ def read_file(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
         raise UserError(_no_such_recipe(path))
     lines: dict[Key, int] = {}
     try:
-        loader = yaml.SafeLoader(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise UserError(f"{path}: a recipe is a mapping of keys to values, like `task: sft`; this file is not one")
@@ -89,7 +93,7 @@ def read_file(path: str | Path, overrides: Sequence[str] = ()) -> RecipeFile:
             raise UserError(f"{path}:{lines[(key,)]}: {key!r} is not the name of a key; keys are words")
     words = split_overrides(overrides)
     values.update({key: _override_value(key, given) for key, given in words.items()})
-    return RecipeFile(path, values, lines, words)
+    return RecipeFile(path, values, lines, words, text)
 
 
 def split_overrides(words: Sequence[str]) -> dict[str, list[str]]:

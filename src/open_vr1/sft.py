@@ -23,25 +23,29 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.hub.model_card import OwnCard
+    from open_vr1.hub.outbox.live import publication_of
     from open_vr1.plan.tell import tell_plan
     from open_vr1.resume import ResumableTrainer
     from open_vr1.training import (
-        CardWriter,
         claim_output_dir,
+        finish,
         is_finished,
         load_model,
         train_to_the_end,
         trl_arguments,
     )
 
-    class ColdStartTrainer(CardWriter, ResumableTrainer, SFTTrainer):
+    class ColdStartTrainer(OwnCard, ResumableTrainer, SFTTrainer):
         pass
 
     # ----- Before anything is loaded
     if is_finished(recipe):
-        return
+        return finish(recipe)
     make_inputs(recipe)
     tell_plan(recipe)
+    checkpoint = claim_output_dir(recipe)
+    publication = publication_of(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -52,7 +56,6 @@ def main(argv: Sequence[str] | None = None) -> None:
         eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None
 
     # ----- Model and training
-    checkpoint = claim_output_dir(recipe)
     trainer = ColdStartTrainer(
         model=load_model(recipe),
         args=args,
@@ -61,8 +64,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
-    trainer.recipe = recipe
-    train_to_the_end(trainer, recipe, processor, checkpoint)
+    train_to_the_end(trainer, recipe, processor, checkpoint, publication)
 
 
 if __name__ == "__main__":

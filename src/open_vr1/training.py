@@ -1,40 +1,46 @@
 """What `make sft` and `make grpo` have in common: the model, going on after a kill, and the end of a run.
 
-A run's folder says which recipe it belongs to (`recipe.json`). The same command again goes on from the last whole
+A run's folder says which recipe it belongs to (`open_vr1.json`). The same command again goes on from the last whole
 checkpoint; a changed recipe is refused, because the run would be neither the old one nor the new one; a finished run is
 left as it is.
 """
 
-import json
 import time
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
 
 from open_vr1.errors import UserError
-from open_vr1.hub.cards import render_card
+from open_vr1.hub.model_card import write_model_card
+from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
+from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_values
+from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.progress import ProgressLine
 from open_vr1.recipe import Recipe
 from open_vr1.resume import last_checkpoint
 from open_vr1.vision_parts import vision_parameters
 
-PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "huggingface-hub", "peft", "math-verify")
-RECIPE_FILE = "recipe.json"
 FINISHED_FILE = "trainer_state.json"
+CARD = "README.md"
 # Keys that say how a run is watched and kept, and where its vLLM server is. They may change while it pauses.
 BESIDE_THE_RUN = {
     "disable_tqdm",
+    "env",
     "guardrail_limits",
     "guardrail_steps",
     "guardrails",
+    "hub_keep_state",
+    "hub_model_id",
+    "hub_outbox_gib",
+    "hub_revision",
+    "hub_wait_minutes",
     "log_completions",
     "logging_steps",
     "num_completions_to_print",
     "project",
+    "push_to_hub",
     "report_to",
     "run_name",
     "save_total_limit",
@@ -65,31 +71,34 @@ def claim_output_dir(recipe: Recipe) -> str | None:
         `str`, *optional*: the checkpoint to go on from.
     """
     folder = Path(recipe.training.output_dir)
-    if (folder / RECIPE_FILE).is_file():
+    checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
+    if not checkpoint and recipe.values.get("hub_keep_state"):
+        with recipe.training.main_process_first(desc="state"):
+            # With the manifest, so that the run goes on under its id.
+            checkpoint = last_checkpoint(folder) or fetch_state(recipe)
+    if (folder / MANIFEST_FILE).is_file():
         check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):
         raise UserError(
-            f"{recipe.path}: output_dir: {folder} holds checkpoints but no {RECIPE_FILE} that says whose they are; "
+            f"{recipe.path}: output_dir: {folder} holds checkpoints but no {MANIFEST_FILE} that says whose they are; "
             "write another output_dir"
         )
     if recipe.training.process_index == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / RECIPE_FILE).write_text(json.dumps(recipe.values, indent=2, default=str) + "\n")
-    checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
+        RunManifest.begin(recipe, folder)
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
     return checkpoint
 
 
 def check_same_recipe(recipe: Recipe) -> None:
-    file = Path(recipe.training.output_dir) / RECIPE_FILE
-    then = json.loads(file.read_text()) if file.is_file() else {}
-    now = json.loads(json.dumps(recipe.values, default=str))
+    folder = Path(recipe.training.output_dir)
+    then = read_manifest(folder)["recipe"]["values"] if (folder / MANIFEST_FILE).is_file() else {}
+    now = recorded_values(recipe)
     changed = [key for key in sorted({*then, *now} - BESIDE_THE_RUN) if then.get(key) != now.get(key)]
     if changed:
         key = changed[0]
         raise UserError(
-            f"{recipe.path}: {key}: {file.parent} holds a run with {key}: {then.get(key)!r}, and the recipe says "
+            f"{recipe.path}: {key}: {folder} holds a run with {key}: {then.get(key)!r}, and the recipe says "
             f"{now.get(key)!r}; write the old value to go on with that run, or another output_dir to start a new one"
             + (f" (also changed: {', '.join(changed[1:])})" if changed[1:] else "")
         )
@@ -116,19 +125,40 @@ def load_model(recipe: Recipe) -> PreTrainedModel:
     return model
 
 
-def train_to_the_end(trainer: Trainer, recipe: Recipe, processor: ProcessorMixin, checkpoint: str | None) -> None:
-    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint."""
+def train_to_the_end(
+    trainer: Trainer,
+    recipe: Recipe,
+    processor: ProcessorMixin,
+    checkpoint: str | None,
+    publication: LivePublication | None = None,
+) -> None:
+    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint, and publish it."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressLine())
+    manifest = ManifestCallback(recipe, trainer)
+    trainer.add_callback(manifest)
+    if publication:  # After the manifest, which it takes along.
+        trainer.add_callback(publication)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(recipe.training.output_dir)
     if trainer.is_world_process_zero():
         processor.save_pretrained(recipe.training.output_dir)
     trainer.accelerator.wait_for_everyone()
+    manifest.save()
     trainer.save_state()
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
+    finish(recipe, publication)
+
+
+def finish(recipe: Recipe, publication: LivePublication | None = None) -> None:
+    """What comes after the training: the card, and the rest of the publishing. Once more after a kill, it goes on."""
+    folder = Path(recipe.training.output_dir)
+    if recipe.training.process_index == 0 and not (folder / CARD).is_file():
+        write_model_card(folder, read_manifest(folder), place=None)
+    if publication := publication or publication_of(recipe):
+        publication.finish()
 
 
 def leave_together(trainer: Trainer) -> None:
@@ -141,36 +171,8 @@ def leave_together(trainer: Trainer) -> None:
         time.sleep(SECONDS_TO_LET_GO)
 
 
-class CardWriter(Trainer):
-    """Writes our card wherever TRL would write its own, which suits text models only. Goes before the trainer class."""
-
-    recipe: Recipe
-
-    def create_model_card(
-        self, model_name: str | None = None, dataset_name: str | None = None, tags: Any = None
-    ) -> None:
-        if self.is_world_process_zero():
-            (Path(self.args.output_dir) / "README.md").write_text(model_card(self.recipe))
-
-
-def model_card(recipe: Recipe) -> str:
-    """The card of a recipe's model, as far as the run itself knows it."""
-    base = recipe.model.model_name_or_path
-    return render_card(
-        "model_cards/training.md.jinja",
-        name=Path(recipe.training.output_dir).name,
-        task=recipe.args.task,
-        base_model=base,
-        base_model_on_hub=not Path(base).is_dir(),
-        is_adapter=recipe.model.use_peft,
-        stages=recipe.values.get("ptst_stages") or [],
-        recipe_path=recipe.path,
-        recipe=yaml.safe_dump(recipe.values, sort_keys=False, width=110).rstrip(),
-        versions={name: version(name) for name in PACKAGES},
-    )
-
-
 def trl_arguments(recipe: Recipe) -> Any:
-    """TRL's config of the recipe, with our progress line instead of its bar."""
+    """TRL's config of the recipe, with our progress line instead of its bar, and our way to the Hub instead of its own."""
     recipe.training.disable_tqdm = True
+    recipe.training.push_to_hub = False
     return recipe.training

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from open_vr1.hub.calls import Caller, HubRefusal, HubUnreachable
+from open_vr1.hub.calls import Caller, HubRefusal, HubUnreachable, answers_within
 from open_vr1.hub.commits import commit_files, remote_files
 
 REPO = "open-vr1/thing"
@@ -143,3 +143,11 @@ def test_what_arrived_wrong_is_not_taken_for_published(api, files, caller, monke
 def test_an_error_of_our_own_is_no_matter_of_the_hub(caller):
     with pytest.raises(ZeroDivisionError):
         caller.call(lambda: 1 / 0)
+
+
+def test_a_hub_that_holds_the_line_and_says_nothing_is_asked_again(api, files, caller, hub):
+    hub.faults.delay(3, **COMMIT)
+    started = time.monotonic()
+    with answers_within(0.3):
+        commit(api, files, caller)
+    assert time.monotonic() - started < 3 and titles(api).count("Publish") == 1

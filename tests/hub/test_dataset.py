@@ -15,6 +15,7 @@ from open_vr1.hub.commits import remote_files
 from open_vr1.hub.dataset import main
 
 REPO = "open-vr1/cold-toy"
+MANIFEST = "open_vr1.json"
 pytestmark = pytest.mark.usefixtures("hurried")
 
 
@@ -85,9 +86,11 @@ def test_the_card_has_the_name_of_the_repository_and_no_place_on_this_machine(hu
 
 
 def test_the_run_manifest_is_published_where_there_is_one(hub, cold_data):
-    (cold_data / "open_vr1.json").write_text(json.dumps({"seed": 0}))
     assert push(cold_data) == 0
-    assert "open_vr1.json" in names(hub.api())
+    assert MANIFEST in names(hub.api())
+    (cold_data / MANIFEST).unlink()
+    assert push(cold_data) == 0
+    assert MANIFEST not in names(hub.api()) and list(tags(hub.api())) == ["v1.0", "v1.1"]
 
 
 def test_it_is_private_until_it_is_asked_to_be_public(hub, finished, capsys):
@@ -125,11 +128,11 @@ def test_a_changed_dataset_becomes_a_new_version_and_the_old_tag_still_loads(hub
 def test_no_file_of_an_older_version_stays_beside_the_new_ones(hub, upload_path, finished):
     push(finished["all"])
     push(finished["one"])
-    assert names(hub.api()) == {"README.md", "data/train-00000-of-00001.parquet"}
+    assert names(hub.api()) == {"README.md", MANIFEST, "data/train-00000-of-00001.parquet"}
     push(finished["all"])
     files = [f"data/train-0000{i}-of-00003.parquet" for i in range(3)]
     files += [f"rl/train-0000{i}-of-00004.parquet" for i in range(4)]
-    assert names(hub.api()) == {"README.md", *files}
+    assert names(hub.api()) == {"README.md", MANIFEST, *files}
 
 
 def test_a_changed_card_alone_is_a_minor_version(hub, cold_data):
@@ -140,6 +143,15 @@ def test_a_changed_card_alone_is_a_minor_version(hub, cold_data):
     push(cold_data)
     assert list(tags(hub.api())) == ["v1.0", "v1.1"]
     assert not hub.log.calls(path="/storage/|/cas/")
+
+
+def test_a_make_cold_that_was_started_again_and_did_nothing_is_no_change(hub, cold_data):
+    push(cold_data)
+    facts = json.loads((cold_data / MANIFEST).read_text())
+    (cold_data / MANIFEST).write_text(json.dumps({**facts, "wall_clock": {"starts": 2}}))
+    hub.log.clear()
+    assert push(cold_data) == 0
+    assert not writes(hub) and list(tags(hub.api())) == ["v1.0"]
 
 
 def test_a_configuration_that_is_gone_makes_a_major_version(hub, finished, capsys):
@@ -211,7 +223,7 @@ def test_a_dry_run_only_asks(hub, finished, capsys):
         assert push(finished["fewer"], "--dry_run") == 0
         said = capsys.readouterr().out
         assert {call.method for call in hub.log.calls()} == {"GET"}
-        assert re.search(r"is not there", said) and "send: 7 files" in said and "v1.0, the first" in said
+        assert re.search(r"is not there", said) and "send: 8 files" in said and "v1.0, the first" in said
         assert "licences of default: apache-2.0 20; non-commercial 0 rows, unknown 0" in said
     push(finished["all"], "--public")
     hub.log.clear()
@@ -229,16 +241,23 @@ def test_a_dry_run_needs_no_token_and_no_hub(hub, finished, capsys, monkeypatch)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     assert push(finished["all"], "--dry_run") == 0
     said = capsys.readouterr().out
-    assert f"not compared with {REPO}" in said and "send: 8 files" in said
+    assert f"not compared with {REPO}" in said and "send: 9 files" in said
 
 
-def test_names_of_licences_say_whether_they_restrict():
-    from open_vr1.hub.licenses import is_non_commercial, is_unknown
+def test_rows_that_restrict_are_counted(hub, cold_data, capsys, monkeypatch):
+    from open_vr1.hub import cold_folder
 
-    restricted = ["cc-by-nc-sa-4.0", "CC BY-NC 4.0", "non-commercial", "research only"]
-    assert all(map(is_non_commercial, restricted))
-    assert not any(map(is_non_commercial, ["mit", "cc-by-4.0", "apache-2.0", "ncsa", "unknown"]))
-    assert is_unknown("unknown") and not is_unknown("mit")
+    real = cold_folder._read_files
+
+    def with_other_licenses(*arguments):
+        folder = real(*arguments)
+        folder.licenses["default"] = {"cc-by-nc-sa-4.0": 30, "mit": 4, "unknown": 1}
+        return folder
+
+    monkeypatch.setattr(cold_folder, "_read_files", with_other_licenses)
+    assert push(cold_data, "--dry_run") == 0
+    said = capsys.readouterr().out
+    assert "licences of default: cc-by-nc-sa-4.0 30, mit 4, unknown 1; non-commercial 30 rows, unknown 1" in said
 
 
 # ----- What is refused
@@ -304,9 +323,9 @@ def rename_a_picture(folder):
         (folder / "_build" / file).write_text(json.dumps(content))
 
 
-def edit_facts(folder, **facts):
+def edit_facts(folder, without=None, **facts):
     path = folder / "_build/facts.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **facts}))
+    path.write_text(json.dumps({k: v for k, v in (json.loads(path.read_text()) | facts).items() if k != without}))
 
 
 SPOILED = {
@@ -322,10 +341,9 @@ SPOILED = {
     "the step filter was begun and has not finished": lambda folder: (folder / "_build/filter/done.json").unlink(),
     "data/extra.parquet is not in _build/manifest.json": lambda folder: (folder / "data/extra.parquet").write_text(""),
     "names a picture by its place on this machine, /home/me/pictures/1.png": rename_a_picture,
-    "the card would name a place on this machine, /srv/models/vl": lambda folder: edit_facts(
-        folder, provenance={"vision": "/srv/models/vl", "reasoner": "r", "reasoner_saw_answer": False}
-    ),
-    "holds your Hub token": lambda folder: (folder / "open_vr1.json").write_text('{"key": "hf_localwrite"}'),
+    "its card: license:": lambda folder: edit_facts(folder, license="my own"),
+    "its facts.json does not know what the card states": lambda folder: edit_facts(folder, without="funnel"),
+    "holds the token hf_loc": lambda folder: (folder / "open_vr1.json").write_text('{"key": "hf_localwrite"}'),
 }
 
 

@@ -29,6 +29,7 @@ BEFORE = [
     "GET /api/datasets/REPO/tree/*",
     "POST /api/datasets/REPO/preupload/main",
     "POST /api/datasets/REPO/preupload/main #2",
+    "POST /api/datasets/REPO/preupload/main #3",
 ]
 SENDING = {
     "lfs": [
@@ -98,9 +99,9 @@ def check_published(hub, folder: Path) -> None:
     assert [branch.name for branch in refs.branches] == ["main"]
     titles = [commit.title for commit in api.list_repo_commits(REPO, repo_type="dataset")]
     assert titles == ["v1.0: 35 default rows", "initial commit"]
-    name = "data/train-00000-of-00001.parquet"
-    compared = difference(api, REPO, Digests({name: folder / name}), repo_type="dataset")
-    assert compared.same == [name] and not compared.add and compared.delete == ["README.md"]
+    files = {name: folder / name for name in ("data/train-00000-of-00001.parquet", "open_vr1.json")}
+    compared = difference(api, REPO, Digests(files), repo_type="dataset")
+    assert compared.same == list(files) and not compared.add and compared.delete == ["README.md"]
 
 
 @pytest.mark.usefixtures("hurried")

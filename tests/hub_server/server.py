@@ -94,6 +94,13 @@ class LocalHub:
             await web.TCPSite(runner, "127.0.0.1", port).start()
             return runner
 
+        async def end(runner: web.ServerRunner) -> None:
+            await runner.cleanup()
+            held = asyncio.all_tasks() - {asyncio.current_task()}  # Calls that a fault holds up.
+            for task in held:
+                task.cancel()
+            await asyncio.gather(*held, return_exceptions=True)
+
         thread = threading.Thread(target=loop.run_forever, name="local-hub", daemon=True)
         thread.start()
         runner = None
@@ -104,7 +111,7 @@ class LocalHub:
             yield self
         finally:
             if runner:
-                asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
+                asyncio.run_coroutine_threadsafe(end(runner), loop).result()
             loop.call_soon_threadsafe(loop.stop)
             thread.join()
             loop.close()

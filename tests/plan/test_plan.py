@@ -53,6 +53,40 @@ def test_the_docs_show_what_it_prints(capsys):
     assert f"```\n{capsys.readouterr().out}```" in Path("docs/plan.md").read_text()
 
 
+PUBLISHED = ["--push_to_hub", "true", "--hub_model_id", "open-vr1/vr1-7b"]
+
+
+def test_what_publishing_takes_is_in_the_plan(capsys):
+    """40 checkpoints of 8.292 billion bf16 weights and the finished model; 4 of them are on the disk anyway."""
+    assert main([*PTST_7B, "--json", *PUBLISHED]) == 0
+    plan = json.loads(capsys.readouterr().out)
+    one = PARAMETERS["Qwen/Qwen2.5-VL-7B-Instruct"] * 2e9 / 2**30
+    assert plan["hub_revisions"] == 41
+    assert plan["hub_gib"] == pytest.approx(41 * one, rel=1e-3) and plan["outbox_gib"] == pytest.approx(
+        36 * one, rel=1e-3
+    )
+    assert main([*PTST_7B, *PUBLISHED, "--hub_outbox_gib", "100"]) == 0
+    assert "in 41 revisions; up to 100.0 GiB of them wait on this disk" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--push_to_hub", "true"], "push_to_hub: needs to know where: write hub_model_id"),
+        (["--hub_model_id", "vr1-7b"], "hub_model_id: 'vr1-7b' names no repository"),
+        (["--hub_model_id", "a/b c"], "hub_model_id: 'a/b c' names no repository"),
+        ([*PUBLISHED, "--hub_revision", "a/b"], "hub_revision: 'a/b' names no branch"),
+        ([*PUBLISHED, "--hub_strategy", "end"], "hub_strategy: 'end': every checkpoint is published"),
+        ([*PUBLISHED, "--hub_private_repo", "false"], "hub_private_repo: False: a repository is made private"),
+        (["--hub_model_id", "a/b", "--hub_keep_state", "true"], "hub_keep_state: is done while publishing"),
+        ([*PUBLISHED, "--hub_outbox_gib", "-1"], "hub_outbox_gib is 0 or more, not -1"),
+    ],
+)
+def test_a_wrong_word_about_the_hub_is_refused_before_anything_is_loaded(words, said, capsys):
+    assert main([*PTST_7B, *words]) == 2
+    assert said in capsys.readouterr().err
+
+
 def test_a_measured_recipe_says_how_long_it_took_and_a_changed_one_does_not():
     assert plan_file("recipes/vr1_tiny/ptst.yaml").hours == pytest.approx(60 * 2.1 / 3600)
     assert plan_file("recipes/vr1_tiny/ptst.yaml", ["--learning_rate", "1e-5"]).hours is None

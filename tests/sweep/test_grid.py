@@ -1,11 +1,13 @@
 """The grid file: its runs are those it says, each with its own recipe, and what is wrong with it is said where it stands."""
 
+import json
 import os
 from pathlib import Path
 
 import pytest
 
 from open_vr1.errors import UserError
+from open_vr1.manifest import KEYS
 from open_vr1.sweep.grid import check_start, read_sweep
 
 
@@ -133,6 +135,7 @@ def test_a_folder_with_another_run_in_it_is_refused(write_grid):
     sweep = read(write_grid(variants={"a": {"beta": 0.1}}))
     check_start(sweep)
     sweep.runs[0].folder.mkdir(parents=True)
-    (sweep.runs[0].folder / "recipe.json").write_text('{"beta": 0.2}')
+    manifest = {**dict.fromkeys(KEYS), "format": 1, "recipe": {"values": {"beta": 0.2}}}
+    (sweep.runs[0].folder / "open_vr1.json").write_text(json.dumps(manifest))
     with pytest.raises(UserError, match="beta"):
         check_start(sweep)

@@ -10,6 +10,7 @@ import pytest
 from datasets import load_dataset
 from PIL import Image
 
+from open_vr1.hub.card_check import check_card
 from open_vr1.toy.chains import draw_doubts
 from open_vr1.toy.scenes import CELL, COLOURS, COLUMNS, FRAME, GRID, KINDS, LEVELS, ROWS, UNIT, ask, draw, make_scene
 from open_vr1.toy.world import SPLITS, build, rows
@@ -237,3 +238,8 @@ def test_a_picture_is_drawn_the_same_every_time():
     scene = make_scene("count", 2, random.Random(5))
     assert draw(scene).tobytes() == draw(scene).tobytes()
     assert ask(scene, random.Random(1)) == ask(scene, random.Random(1))
+
+
+def test_its_card_has_nothing_wrong(tmp_path):
+    build(tmp_path, train=8, rl=4)
+    assert check_card(tmp_path, "dataset") == []

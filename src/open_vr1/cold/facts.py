@@ -1,5 +1,6 @@
 """What a run has counted, gathered for the card and the report: rows in and out of every step, by source, by licence."""
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from inspect import signature
@@ -10,15 +11,17 @@ import pyarrow.parquet as pq
 import yaml
 from datasets import DatasetInfo
 
+from open_vr1.cold.decontaminate.matches import KINDS
 from open_vr1.cold.filter.rules import RULES
 from open_vr1.cold.shards import FEATURES, FOLDERS
-from open_vr1.hub.cards import render_card
+from open_vr1.cold.statistics import count_dataset
+from open_vr1.hub.cards import render_card, size_category
+from open_vr1.hub.lists import commercial_use
+from open_vr1.hub.model_facts import recipe_facts
+from open_vr1.hub.names import hub_id, without_paths
 
 if TYPE_CHECKING:
     from open_vr1.cold.run import ColdRun
-
-# As the Hub wants a size written: the largest bound that the rows do not reach.
-SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
 def gather_facts(run: "ColdRun") -> dict[str, Any]:
@@ -37,14 +40,42 @@ def gather_facts(run: "ColdRun") -> dict[str, Any]:
             {"name": name, "definition": RULES[name].definition, "options": _options(name, run.args.rule_options)}
             for name, _ in run.rules
         ],
+        "sources": [_source(entry) for entry in run.args.sources],
+        "source_datasets": _source_datasets(run),
         "decontaminate": run.args.decontaminate,
+        "compared": _compared(run) if run.args.decontaminate else [],
         "provenance": run.provenance,
         "samples": run.args.samples,
         "seed": run.args.seed,
         "target_rows": run.args.target_rows,
         "licenses": _licenses(run.folder),
         "sizes": _sizes(steps["shards"]["files"]),
+        "statistics": count_dataset(run.kept, run.places, run.store),
     }
+
+
+def _source(entry: Mapping[str, Any]) -> dict[str, Any]:
+    return {"name": entry["name"], "repo": hub_id(entry["path"]), "revision": entry.get("revision")}
+
+
+def _source_datasets(run: "ColdRun") -> list[str]:
+    """Hub ids of the sources; of sources that were downloaded first, those that the README beside the recipe names."""
+    repos = [hub_id(entry["path"]) for entry in run.args.sources]
+    if None in repos:
+        repos += [hub_id(name) for name in recipe_facts({"recipe": {"path": run.where}}).get("datasets", [])]
+    return [repo for repo in dict.fromkeys(repos) if repo and repo != run.args.dataset_name]
+
+
+def _compared(run: "ColdRun") -> list[dict[str, Any]]:
+    """Each benchmark with the rows of it that were compared and our rows that matched them, by the kind of match."""
+    found = json.loads((run.build / "decontaminate" / "matches.json").read_text())["benchmarks"]
+    read = run.counts("decontaminate")["benchmarks"]
+    compared = []
+    for name, counts in read.items():
+        benchmark = Path(name).stem if name.endswith(".parquet") else name
+        matches = {kind: found.get(benchmark, {}).get(kind, {}).get("rows", 0) for kind in KINDS}
+        compared.append({"name": benchmark, **counts, "matches": matches})
+    return compared
 
 
 def _options(rule: str, given: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -77,11 +108,29 @@ def funnel(steps: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def dataset_card(facts: dict[str, Any]) -> str:
-    """The dataset's `README.md`."""
+    """
+    The dataset's `README.md`.
+
+    Args:
+        facts (`dict[str, Any]`):
+            Of `gather_facts`. Whoever publishes the dataset gives the repo as its `name`, and as `tag` that of the version.
+    """
     counted = {config: facts["sizes"][config]["rows"] for config in facts["sizes"]}
-    size = next((words for bound, words in SIZES if counted["default"] < bound), "n>1M")
     infos = {config: _info(config, facts["sizes"][config]) for config in facts["sizes"]}
-    return render_card("dataset_cards/cold.md.jinja", **facts, counted=counted, size_category=size, infos=infos)
+    licenses = [{**entry, "commercial": commercial_use(entry["license"])} for entry in facts["licenses"]]
+    uses = Counter()
+    for entry in licenses:
+        uses[entry["commercial"]] += entry["rows"]
+    card = render_card(
+        "dataset_cards/cold.md.jinja",
+        **{"tag": None, **facts, "licenses": licenses},
+        counted=counted,
+        size_category=size_category(counted["default"]),
+        infos=infos,
+        uses=uses,
+        columns={config: list(FEATURES[config]) for config in counted},
+    )
+    return without_paths(card)
 
 
 def _info(config: str, size: dict[str, int]) -> str:

@@ -37,6 +37,7 @@ from open_vr1.cold.steps import StepFolder, disk_errors, fingerprint, write_json
 from open_vr1.cold.store import RowStore
 from open_vr1.console import Line
 from open_vr1.errors import UserError
+from open_vr1.manifest import RunManifest
 from open_vr1.recipe import Recipe
 from open_vr1.recipe_types import nearest
 
@@ -68,10 +69,11 @@ class ColdRun:
     def run(self) -> None:
         with disk_errors(self.folder), self._alone():
             self._check()
-            for number, step in enumerate(self.steps, start=1):
-                line = Line(f"{number}/{len(self.steps)} {step}")
-                if not getattr(self, f"_{step}")(line) or step == self.args.until:
-                    return
+            with self._recorded():
+                for number, step in enumerate(self.steps, start=1):
+                    line = Line(f"{number}/{len(self.steps)} {step}")
+                    if not getattr(self, f"_{step}")(line) or step == self.args.until:
+                        return
         print(f"look at {self.build / 'report' / 'report.html'}")
         print(f'open it: datasets.load_dataset("{self.folder}")')
 
@@ -131,6 +133,17 @@ class ColdRun:
                 if error.errno not in NO_LOCKS:
                     raise
             yield
+
+    @contextmanager
+    def _recorded(self) -> Iterator[None]:
+        """The run's manifest, with the time that this start has taken, however it ends."""
+        manifest = RunManifest.begin(self.recipe, self.folder)
+        try:
+            yield
+        finally:
+            if gathered := self.counts("gather"):
+                manifest.count_rows({"data": gathered["rows"]})
+            manifest.save()
 
     def _prepare_passes(self) -> None:
         reasoning = "reasoning_with_answer" if self.args.reasoner_sees_answer else "reasoning"
@@ -278,7 +291,7 @@ class ColdRun:
             self.made_from[name] = fingerprint(*made_from)
         return StepFolder(self.build / name, self.made_from[name])
 
-    def counts(self, name: str) -> dict[str, Any]:
+    def counts(self, name: str) -> dict[str, Any] | None:
         return StepFolder(self.build / name, self.made_from[name]).counts
 
     @cached_property

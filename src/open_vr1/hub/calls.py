@@ -12,13 +12,15 @@ import logging
 import random
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
+from huggingface_hub import set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
-from huggingface_hub.utils import httpx
+from huggingface_hub.utils import _http, httpx
 
 from open_vr1.errors import UserError
 
@@ -30,6 +32,8 @@ PASSING_STATUS = {408, 409, 412, 425, 429}
 XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")
 # The file that was to be sent is gone or may not be read: waiting brings nothing.
 OWN_FAULTS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR}
+# The Hub itself gives up on a commit after a minute.
+ANSWER_SECONDS = 180.0
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +48,22 @@ class NoToken(HubRefusal):
 
 class HubUnreachable(UserError):
     """The Hub did not answer, or not usefully, for as long as somebody was ready to wait."""
+
+
+@contextmanager
+def answers_within(seconds: float = ANSWER_SECONDS) -> Iterator[None]:
+    """The Hub's client would wait for ever for a connection that is held open and says nothing."""
+
+    def make_client() -> httpx.Client:
+        client = _http.default_client_factory()
+        client.timeout = httpx.Timeout(seconds)
+        return client
+
+    set_client_factory(make_client)
+    try:
+        yield
+    finally:
+        set_client_factory(_http.default_client_factory)
 
 
 @dataclass

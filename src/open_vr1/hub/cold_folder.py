@@ -11,7 +11,6 @@ import errno
 import fcntl
 import hashlib
 import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -22,15 +21,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from jinja2 import UndefinedError
 
 from open_vr1.cold.facts import dataset_card
 from open_vr1.cold.shards import FOLDERS, SCHEMAS
 from open_vr1.errors import UserError
+from open_vr1.hub.card_check import check_card
+from open_vr1.hub.names import tokens_in
+from open_vr1.run_facts import MANIFEST_FILE
 
-RUN_MANIFEST = "open_vr1.json"
 BLOCK = 8 << 20
-# Two segments or more after what an absolute path begins with, at the start of a word; no address has one there.
-LOCAL_PATH = re.compile(r"(?:^|(?<=[\s\"'`(=\[|]))(?:file://|~?/[\w.+@-]+/|[A-Za-z]:\\)[^\s\"'`)\]|]+", re.MULTILINE)
 Tell = Callable[[float, float], None]
 
 
@@ -66,17 +66,14 @@ class ColdFolder:
     def size(self) -> int:
         return sum(size for size, _ in self._states.values())
 
-    def card(self, repo: str) -> str:
-        """The dataset's card under the repository's name."""
-        recipe = Path(self.facts["recipe"])
-        # Where the recipe lies on this machine tells nobody anything.
-        shown = "/".join(recipe.parts[-2:]) if recipe.is_absolute() else str(recipe)
-        text = dataset_card({**self.facts, "name": repo, "recipe": shown})
-        if found := LOCAL_PATH.search(text):
-            raise UserError(
-                f"DATASET={self.path}: the card would name a place on this machine, {found[0]}; write a name that others know in "
-                f"{self.path / '_build/facts.json'}"
-            )
+    def card(self, repo: str, version: str) -> str:
+        """The dataset's card under the repository's name, at this version."""
+        try:
+            text = dataset_card({**self.facts, "name": repo, "tag": version})
+        except (UndefinedError, KeyError) as error:
+            raise _unfinished(self.path, f"its facts.json does not know what the card states ({error})") from error
+        if problems := check_card(text, "dataset"):
+            raise UserError("\n".join(f"DATASET={self.path}: its card: {problem}" for problem in problems))
         return text
 
     def check_unchanged(self) -> None:
@@ -169,8 +166,12 @@ def _read_files(path: Path, entries: list[dict[str, Any]], facts: dict[str, Any]
             raise _unfinished(
                 path, f"{config} has {folder.rows.get(config, 0):,} rows and should have {size['rows']:,}"
             )
-    if (path / RUN_MANIFEST).exists():
-        files[RUN_MANIFEST] = path / RUN_MANIFEST
+    if (path / MANIFEST_FILE).exists():
+        files[MANIFEST_FILE] = path / MANIFEST_FILE
+        for token in tokens_in(files[MANIFEST_FILE].read_text()):
+            raise UserError(
+                f"{files[MANIFEST_FILE]}: holds the token {token}; take it out, and make a new one in its place"
+            )
     return folder
 
 

@@ -108,7 +108,11 @@ def difference(
 ) -> Difference:
     """Compare a revision with local files."""
     head = api.repo_info(repo, repo_type=repo_type, revision=revision).sha
-    remote = remote_files(api, repo, repo_type=repo_type, revision=head)
+    return compare(digests, remote_files(api, repo, repo_type=repo_type, revision=head), head)
+
+
+def compare(digests: Digests, remote: Mapping[str, RepoFile], head: str) -> Difference:
+    """What separates a commit, whose files are known, from local files."""
     found = Difference(head)
     for name in digests.files:
         known = name in remote and digests.equal(name, remote[name])

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 from open_vr1.console import Line, say
 from open_vr1.entry import entry_point, stoppable
-from open_vr1.errors import UserError
 
 if TYPE_CHECKING:
     from open_vr1.hub.cold_folder import ColdFolder
@@ -43,7 +42,7 @@ def _run(given: argparse.Namespace, drafts: Path) -> None:
     from huggingface_hub.utils import disable_progress_bars
 
     from open_vr1.hub.account import check_account, check_repo_id
-    from open_vr1.hub.calls import Caller, HubUnreachable, NoToken
+    from open_vr1.hub.calls import Caller, HubUnreachable, NoToken, answers_within
     from open_vr1.hub.cold_folder import checked_folder
     from open_vr1.hub.dataset_push import DatasetPush
     from open_vr1.hub.versions import read_version
@@ -52,9 +51,10 @@ def _run(given: argparse.Namespace, drafts: Path) -> None:
     check_repo_id(given.repo)
     version = read_version(given.version) if given.version else None
     line = Line("check")
-    with checked_folder(given.folder, lambda done, total: line.tell(done / 1e6, total / 1e6, "MB")) as folder:
+    told = lambda done, total: line.tell(done / 1e6, total / 1e6, "MB")
+    with checked_folder(given.folder, told) as folder, answers_within():
         line.end(_summary(folder))
-        card = _write_card(folder, given.repo, drafts / "README.md")
+        folder.card(given.repo, given.version or "v1.0")
         for words in _license_lines(folder):
             say(words)
 
@@ -62,7 +62,7 @@ def _run(given: argparse.Namespace, drafts: Path) -> None:
         disable_progress_bars()
         api = HfApi()
         caller = Caller(patience=DRY_PATIENCE, tell=say) if given.dry_run else Caller(tell=say)
-        push = DatasetPush(api, folder, given.repo, card, version=version, caller=caller)
+        push = DatasetPush(api, folder, given.repo, drafts, version=version, caller=caller)
         try:
             check_account(api, given.repo, caller)
         except (NoToken, HubUnreachable) as error:
@@ -84,25 +84,11 @@ def _run(given: argparse.Namespace, drafts: Path) -> None:
             say("DRY_RUN: nothing was sent")
             return
         line = Line("send")
-        push.publish(plan, public=given.public, tell=lambda done, total: line.tell(done / 1e6, total / 1e6, "MB"))
+        push.publish(plan, public=given.public, tell=told)
         if plan.changes:
             line.end(f"{plan.version} of {given.repo} holds every file, compared with what the Hub has")
         for words in _last_lines(given.repo, plan, given.public):
             say(words)
-
-
-def _write_card(folder: "ColdFolder", repo: str, path: Path) -> Path:
-    from huggingface_hub import get_token
-
-    path.write_text(folder.card(repo))
-    texts = [path, *(file for name, file in folder.files.items() if name.endswith(".json"))]
-    token = get_token()
-    for file in texts:
-        if token and token in file.read_text():
-            raise UserError(
-                f"{file}: holds your Hub token; take it out, and make a new one, as this one has been written down"
-            )
-    return path
 
 
 # ----- What is said
@@ -114,13 +100,14 @@ def _summary(folder: "ColdFolder") -> str:
 
 
 def _license_lines(folder: "ColdFolder") -> Iterator[str]:
-    from open_vr1.hub.licenses import is_non_commercial, is_unknown
+    from open_vr1.hub.lists import commercial_use
 
     for config, counted in folder.licenses.items():
         listed = ", ".join(f"{name} {rows:,}" for name, rows in Counter(counted).most_common())
-        restricted = sum(rows for name, rows in counted.items() if is_non_commercial(name))
-        unknown = sum(rows for name, rows in counted.items() if is_unknown(name))
-        yield f"licences of {config}: {listed}; non-commercial {restricted:,} rows, unknown {unknown:,}"
+        uses: Counter = Counter()
+        for name, rows in counted.items():
+            uses[commercial_use(name)] += rows
+        yield f"licences of {config}: {listed}; non-commercial {uses['no']:,} rows, unknown {uses['unknown']:,}"
 
 
 def _plan_lines(push: "DatasetPush", plan: "Plan", public: bool, each: bool) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """
 A dataset becomes the next version of a repository: looked at first, then one commit, compared, tagged, and opened if asked.
 
-    push = DatasetPush(HfApi(), folder, "open-vr1/cold-200k", card, caller=Caller())
+    push = DatasetPush(HfApi(), folder, "open-vr1/cold-200k", drafts)
     push.publish(push.look())
 
 Looking calls nothing that writes. What a killed run has left, a repository without files or a commit without a tag, the next one
@@ -19,9 +19,10 @@ from huggingface_hub.hf_api import DatasetInfo, RepoFile
 
 from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal, status_of
-from open_vr1.hub.cold_folder import RUN_MANIFEST, ColdFolder
-from open_vr1.hub.commits import KEPT, Difference, Digests, Tell, commit_files, difference, remote_files
+from open_vr1.hub.cold_folder import ColdFolder
+from open_vr1.hub.commits import KEPT, Difference, Digests, Tell, commit_files, compare, remote_files
 from open_vr1.hub.versions import Version, breaking_changes, versions_of
+from open_vr1.run_facts import MANIFEST_FILE
 
 CARD = "README.md"
 OURS = re.compile(r"(data|rl)/train-\d{5}-of-\d{5}\.parquet")
@@ -74,8 +75,8 @@ class DatasetPush:
             The dataset.
         repo (`str`):
             The repository's id.
-        card (`Path`):
-            The card to publish as `README.md`.
+        drafts (`Path`):
+            A folder for the card.
         version (`Version`, *optional*):
             Another version than the next one.
         caller (`Caller`, *optional*):
@@ -87,15 +88,14 @@ class DatasetPush:
         api: HfApi,
         folder: ColdFolder,
         repo: str,
-        card: Path,
+        drafts: Path,
         *,
         version: Version | None = None,
         caller: Caller | None = None,
     ):
         self.api, self.folder, self.repo, self.version = api, folder, repo, version
         self.caller = caller or Caller()
-        self.card = DatasetCard(card.read_text(), ignore_metadata_errors=False).data
-        self.files = {CARD: card, **folder.files}
+        self.files = {CARD: drafts / CARD, **folder.files}
         self.digests = Digests(self.files, folder.sha256)
 
     # ----- Looking
@@ -107,7 +107,12 @@ class DatasetPush:
 
     def look_at_nothing(self) -> Plan:
         """The plan for a repository that is not there."""
-        return Plan(self.version or Version(), Difference("", add=list(self.files)))
+        version = self.version or Version()
+        self._write_card(version)
+        return Plan(version, Difference("", add=list(self.files)))
+
+    def _write_card(self, version: Version) -> None:
+        self.files[CARD].write_text(self.folder.card(self.repo, str(version)))
 
     def _info(self) -> DatasetInfo | None:
         info = self.caller.call(self._find, "dataset")
@@ -125,24 +130,38 @@ class DatasetPush:
             return None
 
     def _look_at(self, info: DatasetInfo) -> Plan:
-        remote = self.caller.call(remote_files, self.api, self.repo, **DATASET, revision=info.sha)
+        remote = self._remote(info.sha)
         self._check_ours(info, remote)
-        changes = self.caller.call(difference, self.api, self.repo, self.digests, **DATASET, revision=info.sha)
         refs = self.caller.call(self.api.list_repo_refs, self.repo, **DATASET)
         versions = versions_of({tag.name: tag.target_commit for tag in refs.tags})
-        plan = Plan(Version(), changes, exists=True, private=info.private, remote=remote)
-        plan.last = next(reversed(versions), None)
-        here = [version for version, commit in versions.items() if commit == info.sha] if not changes else []
-        if self.version in versions and self.version not in here:
-            self._check_same(self.version, versions[self.version])
-            plan.version, plan.tagged, plan.changes = self.version, True, Difference(versions[self.version])
-        elif self.version or here:
-            plan.version = self.version or here[-1]
-            plan.tagged = plan.version in here
-        elif plan.last:
-            plan.breaking = self._breaking(plan.last)
-            plan.version = plan.last.next(bool(plan.breaking))
-        return plan
+        last = next(reversed(versions), None)
+        there = {"exists": True, "private": info.private, "last": last, "remote": remote}
+        if self.version in versions:
+            same = self._compare(self.version, self._remote(versions[self.version]), versions[self.version])
+            if same:
+                raise UserError(
+                    f"VERSION={self.version}: {self.repo} has a version of this name with other content; write a later one, or "
+                    "leave VERSION out for the next"
+                )
+            return Plan(self.version, same, tagged=True, **there)
+        if last and not self.version and versions[last] == info.sha:
+            same = self._compare(last, remote, info.sha)
+            if not same:
+                return Plan(last, same, tagged=True, **there)
+        breaking = self._breaking(last) if last else []
+        version = self.version or (last.next(bool(breaking)) if last else Version())
+        return Plan(version, self._compare(version, remote, info.sha), breaking=breaking, **there)
+
+    def _remote(self, commit: str) -> dict[str, RepoFile]:
+        return self.caller.call(remote_files, self.api, self.repo, **DATASET, revision=commit)
+
+    def _compare(self, version: Version, remote: Mapping[str, RepoFile], commit: str) -> Difference:
+        """The card is that of the version; that `make cold` was started again, and did nothing, is no change."""
+        self._write_card(version)
+        changes = compare(self.digests, remote, commit)
+        if MANIFEST_FILE in remote and changes.add == [MANIFEST_FILE] and not changes.delete:
+            return Difference(commit, same=[*changes.same, MANIFEST_FILE])
+        return changes
 
     def _check_ours(self, info: DatasetInfo, remote: Mapping[str, RepoFile]) -> None:
         """Whatever else lies there would be deleted, so it has to be ours."""
@@ -155,16 +174,10 @@ class DatasetPush:
                 f"REPO={self.repo}: holds what open-vr1 has not put there: {listed}; write another REPO, or delete that first"
             )
 
-    def _check_same(self, version: Version, commit: str) -> None:
-        if self.caller.call(difference, self.api, self.repo, self.digests, **DATASET, revision=commit):
-            raise UserError(
-                f"VERSION={version}: {self.repo} has a version of this name with other content; write a later one, or leave "
-                "VERSION out for the next"
-            )
-
     def _breaking(self, last: Version) -> list[str]:
         info = self.caller.call(self.api.repo_info, self.repo, **DATASET, revision=str(last))
-        return breaking_changes(info.card_data, self.card) if info.card_data else ["the last version has no card"]
+        card = DatasetCard(self.folder.card(self.repo, str(last)), ignore_metadata_errors=False).data
+        return breaking_changes(info.card_data, card) if info.card_data else ["the last version has no card"]
 
     # ----- Publishing
 
@@ -225,4 +238,4 @@ class DatasetPush:
 
 
 def _is_ours(name: str) -> bool:
-    return name in (CARD, RUN_MANIFEST) or OURS.fullmatch(name) is not None
+    return name in (CARD, MANIFEST_FILE) or OURS.fullmatch(name) is not None

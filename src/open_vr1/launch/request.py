@@ -19,6 +19,7 @@ from huggingface_hub import get_token
 from open_vr1.accelerate_configs import AccelerateConfig, accelerate_config, config_names
 from open_vr1.elsewhere import Elsewhere
 from open_vr1.errors import UserError
+from open_vr1.masking import HUB_TOKEN, SHORTEST_SECRET, is_secret
 from open_vr1.recipe import TASKS, Recipe, read_recipe
 from open_vr1.recipe_file import read_file
 from open_vr1.recipe_types import nearest
@@ -29,9 +30,6 @@ SETTINGS = {
     "hf-jobs": ("FLAVOR", "TIMEOUT", "NAMESPACE", "BUCKET", "IMAGE", "REPOSITORY", "REVISION", "SECRETS"),
 }
 LAUNCHERS = ("local", *SETTINGS)
-SECRET_NAME = re.compile(r"(TOKEN|KEY|SECRET|PASSWORD)$", re.IGNORECASE)
-HUB_TOKEN = re.compile(r"hf_[A-Za-z0-9]{16,}")
-SHORTEST_SECRET = 8
 
 
 @dataclass(frozen=True)
@@ -148,11 +146,6 @@ def _settings(launcher: str, words: Sequence[str]) -> dict[str, str]:
             raise UserError(f"{word}: LAUNCHER={launcher} has no {name}; {hint}")
         settings[name] = value
     return settings
-
-
-def is_secret(name: str) -> bool:
-    """Whether a variable of this name holds what nobody else may read."""
-    return bool(SECRET_NAME.search(name))
 
 
 def refuse_secrets(words: Sequence[str], environment: Mapping[str, str], token: str | None) -> None:

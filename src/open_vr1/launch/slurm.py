@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from open_vr1.errors import UserError
-from open_vr1.launch.request import Request, is_secret
+from open_vr1.launch.request import Request
+from open_vr1.masking import is_secret
 from open_vr1.recipe import Recipe
 
 SCRIPT = "slurm/train.slurm"

@@ -58,8 +58,9 @@ class Plan:
             The micro-batch that needs them.
         disk (`dict[str, int]`):
             Bytes of a `checkpoint` and of all that are `kept`.
-        hub (`int`):
-            Bytes that go to the Hub.
+        hub (`dict[str, int]`):
+            `revisions` that are published, `bytes` that they take on the Hub, and `waiting`: what the outbox holds of them on the
+            disk if the Hub is away all the time.
         hours (`float`, *optional*):
             Wall-clock time, where it has been measured.
         measured (`str`, *optional*):
@@ -82,7 +83,7 @@ class Plan:
     fullest: int = 0
     micro_batch: Step | None = None
     disk: dict[str, int] = field(default_factory=dict)
-    hub: int = 0
+    hub: dict[str, int] = field(default_factory=dict)
     hours: float | None = None
     measured: str | None = None
     errors: list[str] = field(default_factory=list)
@@ -100,7 +101,9 @@ class Plan:
             "memory_gib_per_gpu": _in_gib(self.memory) or None,
             "memory_of_stage": self.fullest + 1 if self.stages else None,
             "disk_gib": _in_gib(self.disk) or None,
-            "hub_gib": round(self.hub / GIB, 3),
+            "hub_gib": round(self.hub.get("bytes", 0) / GIB, 3),
+            "hub_revisions": self.hub.get("revisions", 0),
+            "outbox_gib": round(self.hub.get("waiting", 0) / GIB, 3),
             "wall_clock_hours": self.hours,
             "wall_clock_measured": self.measured or "not measured",
             "errors": self.errors + self.misfits,
@@ -139,7 +142,7 @@ def make_plan(recipe: Recipe, cluster: Cluster, offline: bool) -> Plan:
         )
     else:
         _estimate(plan, recipe, config)
-    if not recipe.overridden:  # Or it would be another run that was measured.
+    if not recipe.overrides:  # Or it would be another run that was measured.
         plan.hours, plan.measured = _measured_hours(recipe, plan.total_steps)
     return plan
 
@@ -198,7 +201,7 @@ def _check_fit(plan: Plan, where: str) -> None:
         plan.warnings.append(words)
 
 
-def _storage(plan: Plan, recipe: Recipe, config: Any) -> tuple[dict[str, int], int]:
+def _storage(plan: Plan, recipe: Recipe, config: Any) -> tuple[dict[str, int], dict[str, int]]:
     training = recipe.training
     model, learning, width = trainable(recipe, build_on_meta(config, dtype_of(recipe.model.dtype, config)))
     everything = sum(weight.numel() for weight in model.parameters())
@@ -213,10 +216,17 @@ def _storage(plan: Plan, recipe: Recipe, config: Any) -> tuple[dict[str, int], i
     if training.save_total_limit:
         # Those that end a stage are kept beside the limit.
         kept = min(saves, training.save_total_limit + len(plan.stages))
-    return {
-        "checkpoint": checkpoint,
-        "kept": checkpoint * kept + weights,
-    }, weights * saves if training.push_to_hub else 0
+    disk = {"checkpoint": checkpoint, "kept": checkpoint * kept + weights}
+    if not training.push_to_hub:
+        return disk, {}
+    # What rotation deletes stays on the disk until it is published.
+    waiting = weights * max(0, saves - kept)
+    if recipe.args.hub_outbox_gib is not None:
+        waiting = min(waiting, int(recipe.args.hub_outbox_gib * GIB))
+    hub = {"revisions": saves + 1, "bytes": weights * (saves + 1), "waiting": waiting}
+    if recipe.args.hub_keep_state:
+        hub["bytes"] += checkpoint
+    return disk, hub
 
 
 def _shards(cluster: Cluster) -> int:

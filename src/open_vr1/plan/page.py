@@ -59,14 +59,21 @@ def _storage_and_time(plan: Plan) -> str:
     lines = []
     if plan.disk:
         kept, one = (_size(plan.disk[key]).strip() for key in ("kept", "checkpoint"))
-        lines.append(
-            f"disk: {kept}, {one} a checkpoint; to the Hub: {_size(plan.hub).strip() if plan.hub else 'nothing'}"
-        )
+        lines.append(f"disk: {kept}, {one} a checkpoint")
+        lines.append(f"to the Hub: {_published(plan)}")
     if plan.task in ("grpo", "sft"):
         hours = plan.hours
         time = "not measured" if hours is None else f"{hours:.1f} h" if hours >= 1 else f"{hours * 60:.1f} min"
         lines.append(f"wall-clock: {time}" + (f" ({plan.measured})" if plan.measured else ""))
     return "\n".join(lines)
+
+
+def _published(plan: Plan) -> str:
+    if not plan.hub:
+        return "nothing while it trains (push_to_hub)"
+    size, waiting = (_size(plan.hub[key]).strip() for key in ("bytes", "waiting"))
+    later = f"; up to {waiting} of them wait on this disk while the Hub is away" if plan.hub["waiting"] else ""
+    return f"{size} in {plan.hub['revisions']} revisions{later}"
 
 
 def _count(number: float) -> str:

@@ -32,7 +32,7 @@ class Plot:
 
     def png(self) -> bytes:
         buffer = io.BytesIO()
-        self.figure.savefig(buffer, format="png", dpi=200, facecolor=LIGHT["ground"])
+        self.figure.savefig(buffer, format="png", dpi=200, facecolor=LIGHT["ground"], metadata={"Software": None})
         return buffer.getvalue()
 
     def svg(self) -> str:
@@ -98,7 +98,7 @@ def mark_stages(axes: Axes, run: Run) -> None:
     for stage in run.stages:
         if stage.start > 0:
             axes.axvline(stage.start, color=LIGHT["muted"], linewidth=1, linestyle=(0, (4, 3)))
-        share = (stage.end - stage.start) / run.grpo.last_step
+        share = (stage.end - stage.start) / run.last_step
         label = f"Stage {stage.number}" if share > 0.12 else f"{stage.number}"
         if share > 0.28 and stage.max_length and stage.group_size:
             label += f"\n≤ {stage.max_length:g} tokens × {stage.group_size:g}"

@@ -41,7 +41,7 @@ def accuracy_plot(run: Run) -> Plot | None:
         _draw_level(axes, chance, f"chance {chance:.1%}", "muted", "right")
     share_axis(axes.yaxis)
     if run.grpo:
-        step_axis(axes, run.grpo.last_step)
+        step_axis(axes, run.last_step)
         mark_stages(axes, run)
     else:
         axes.set_xticks([])
@@ -54,7 +54,7 @@ def accuracy_plot(run: Run) -> Plot | None:
 
 def _steps_of_models(run: Run) -> dict[str, float]:
     """The GRPO step after which each model was evaluated; the base model comes before the cold start and has none."""
-    return {"cold": 0.0} | {f"stage_{s.number}": s.end for s in run.stages} | {"final": run.grpo.last_step}
+    return {"cold": 0.0} | {f"stage_{s.number}": s.end for s in run.stages} | {"final": run.last_step}
 
 
 def _label_point(axes: Axes, x: float, m: Measurement, left: bool, above: bool) -> None:

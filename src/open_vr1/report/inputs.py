@@ -108,7 +108,7 @@ class Log:
 
 @dataclass(frozen=True)
 class Run:
-    """All that a report can be made from."""
+    """All that a report can be made from; `planned` and `total_steps` where the log has not come to the end of the run."""
 
     folder: Path
     results: dict[str, Any]
@@ -117,13 +117,20 @@ class Run:
     sft: Log | None
     grpo: Log | None
     samples: list[dict[str, Any]]
+    planned: tuple[Stage, ...] = ()
+    total_steps: float | None = None
 
     def measured(self, name: str) -> Measurement | None:
         return next((m for m in [*self.path, *self.controls] if m.name == name), None)
 
     @property
     def stages(self) -> list[Stage]:
-        return self.grpo.stages() if self.grpo else []
+        return list(self.planned) or (self.grpo.stages() if self.grpo else [])
+
+    @property
+    def last_step(self) -> float:
+        """Of the reinforcement learning."""
+        return self.total_steps or self.grpo.last_step
 
     def sft_eval_loss(self) -> list[tuple[float, float]]:
         """The cold start's validation loss, from its log or else from the results."""

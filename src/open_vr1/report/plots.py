@@ -65,18 +65,21 @@ CURVES = {
 
 def draw_plots(run: Run) -> list[Plot]:
     """Every plot that the run has data for, in the order of the page."""
-    reward = Curve("reward", "Reward", "Mean reward of the step's completions.", _reward_lines(run.grpo), "number")
     plots = [
-        _training_plot(run, reward),
+        training_plot(run, reward_curve(run)),
         accuracy_plot(run),
-        _training_plot(run, CURVES["length"]),
-        _training_plot(run, CURVES["clipped"]),
-        _sft_plot(run),
+        training_plot(run, CURVES["length"]),
+        training_plot(run, CURVES["clipped"]),
+        sft_plot(run),
         kinds_plot(run),
         samples_plot(run),
-        *(_training_plot(run, CURVES[name]) for name in ("no_signal", "entropy", "kl")),
+        *(training_plot(run, CURVES[name]) for name in ("no_signal", "entropy", "kl")),
     ]
     return [plot for plot in plots if plot]
+
+
+def reward_curve(run: Run) -> Curve:
+    return Curve("reward", "Reward", "Mean reward of the step's completions.", _reward_lines(run.grpo), "number")
 
 
 def _reward_lines(log: Log | None) -> dict[str, str]:
@@ -89,7 +92,7 @@ def _reward_lines(log: Log | None) -> dict[str, str]:
     return dict(list(names.items())[: len(LINE_COLOURS)])
 
 
-def _training_plot(run: Run, curve: Curve) -> Plot | None:
+def training_plot(run: Run, curve: Curve) -> Plot | None:
     series = {key: run.grpo.series(key) for key in curve.lines} if run.grpo else {}
     series = {key: points for key, points in series.items() if len(points) > 1}
     if not series:
@@ -111,7 +114,7 @@ def _training_plot(run: Run, curve: Curve) -> Plot | None:
         axes.set_ylim(0, 1)
     else:
         axes.set_ylim(1.08 * min(0, lowest), 1.08 * max(0, highest) or 1)
-    step_axis(axes, run.grpo.last_step)
+    step_axis(axes, run.last_step)
     if len(axes.get_legend_handles_labels()[0]) > 1:
         add_legend(axes)
     mark_stages(axes, run)
@@ -145,7 +148,7 @@ def _running_mean(run: Run, points: list[tuple[float, float]], window: int) -> l
     return means
 
 
-def _sft_plot(run: Run) -> Plot | None:
+def sft_plot(run: Run) -> Plot | None:
     train = run.sft.series("loss") if run.sft else []
     validation = run.sft_eval_loss()
     if len(train) + len(validation) < 2:

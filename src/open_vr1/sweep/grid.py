@@ -323,6 +323,7 @@ def _placed(
 def check_start(sweep: Sweep) -> None:
     """What the folders hold belongs to these runs, and the models are there that they begin from."""
     from open_vr1.data_sources import check_model
+    from open_vr1.manifest import MANIFEST_FILE
     from open_vr1.training import check_same_recipe
 
     for run in sweep.runs:
@@ -332,5 +333,5 @@ def check_start(sweep: Sweep) -> None:
                 check_model(model)
         except UserError as error:
             raise UserError(f"{sweep.grid}: variant {run.variant}: {error}") from error
-        if (run.folder / "recipe.json").is_file():
+        if (run.folder / MANIFEST_FILE).is_file():
             check_same_recipe(run.recipe)

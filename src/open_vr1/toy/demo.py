@@ -239,7 +239,7 @@ class Demo:
                 file.write(json.dumps(sample) + "\n")
 
     def _write_results(self, results: dict[str, Any]) -> None:
-        from open_vr1.training import PACKAGES
+        from open_vr1.run_facts import PACKAGES
 
         log = json.loads((self.folder / "cold" / "trainer_state.json").read_text())["log_history"]
         timings = self._timings()

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from datasets import Dataset, Features, Image, List, Value
 
-from open_vr1.hub.cards import render_card
+from open_vr1.hub.cards import render_card, size_category
 from open_vr1.toy.chains import draw_doubts, led_astray, think
 from open_vr1.toy.scenes import KINDS, LEVELS, ask, draw, make_scene
 
@@ -111,7 +111,12 @@ def build(path: Path, seed: int = 0, overthinking: float = 0.6, wrong: float = 0
         table = Dataset.from_list(list(rows(split, count, seed + shift, overthinking, wrong)), features=FEATURES)
         table.to_parquet(Path(path) / f"{name}.parquet")
     card = render_card(
-        "dataset_cards/toy_world.md.jinja", counts=counts, seed=seed, overthinking=overthinking, wrong=wrong
+        "dataset_cards/toy_world.md.jinja",
+        counts=counts,
+        size_category=size_category(sum(counts.values())),
+        seed=seed,
+        overthinking=overthinking,
+        wrong=wrong,
     )
     (Path(path) / "README.md").write_text(card)
 
