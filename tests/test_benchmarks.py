@@ -1,6 +1,6 @@
 """
 `benchmarks/gpu.py` where there is no GPU: refused at full size, and the same program with the tiny model; and the cold data's
-pipeline in small.
+pipeline and its publishing in small.
 """
 
 import importlib.util
@@ -90,3 +90,13 @@ def test_the_pipeline_of_cold_data_is_measured(run_watched, tmp_path):
     assert set(figures["peak_ratios"]) == {
         f"{step}_peak_mib" for step in ("gather", "filter", "select", "shards", "push_to_hub")
     }
+
+
+def test_publishing_a_dataset_is_measured(run_watched, tmp_path):
+    done = run_watched([sys.executable, "benchmarks/hub.py", "--tiny"], env={"BENCH_DIR": str(tmp_path)})
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert figures["part"] == "dataset" and figures["rows"] == 200 and not list(tmp_path.glob("bench-*"))
+    measured = figures["xet"]
+    assert all(measured[key] > 0 for key in measured if key.endswith(("per_s", "peak_mib", "_vs_copy", "_to_hub")))
+    assert 0 < measured["push_cold_again_s"] and all(len(measured[f"{side}_s"]) == 1 for side in ("copy", "push_cold"))

@@ -25,7 +25,7 @@ from open_vr1.hub.versions import Version, breaking_changes, versions_of
 from open_vr1.run_facts import MANIFEST_FILE
 
 CARD = "README.md"
-OURS = re.compile(r"(data|rl)/train-\d{5}-of-\d{5}\.parquet")
+OURS = (r"(data|rl)/train-\d{5}-of-\d{5}\.parquet", re.escape(CARD), re.escape(MANIFEST_FILE))
 TAG = "open-vr1"
 DATASET = {"repo_type": "dataset"}
 
@@ -166,8 +166,8 @@ class DatasetPush:
     def _check_ours(self, info: DatasetInfo, remote: Mapping[str, RepoFile]) -> None:
         """Whatever else lies there would be deleted, so it has to be ours."""
         tags = (info.card_data.get("tags") if info.card_data else None) or []
-        known = {CARD, *KEPT} if TAG in tags else KEPT
-        strange = [name for name in remote if name not in known and not (TAG in tags and _is_ours(name))]
+        ours = OURS if TAG in tags else ()
+        strange = [name for name in remote if name not in KEPT and not any(re.fullmatch(form, name) for form in ours)]
         if strange:
             listed = ", ".join(strange[:3]) + (f" and {len(strange) - 3} more" if len(strange) > 3 else "")
             raise UserError(
@@ -235,7 +235,3 @@ class DatasetPush:
             raise HubRefusal(
                 f"{self.repo}: somebody else has made {name} in the meantime; look at it, then run the same command again"
             )
-
-
-def _is_ours(name: str) -> bool:
-    return name in (CARD, MANIFEST_FILE) or OURS.fullmatch(name) is not None
