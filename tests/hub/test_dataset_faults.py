@@ -111,7 +111,7 @@ def test_these_are_all_the_calls(hub, upload_path, finished):
     check_published(hub, finished["one"])
 
 
-@pytest.mark.soak(sample=14)
+@pytest.mark.soak(sample=10)
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("upload_path", "call", "fault"), CASES, indirect=["upload_path"])
 def test_after_a_fault_there_is_one_commit_under_one_tag(hub, upload_path, finished, call, fault, capsys):
@@ -122,6 +122,32 @@ def test_after_a_fault_there_is_one_commit_under_one_tag(hub, upload_path, finis
         assert fault == "token expired" and capsys.readouterr().err.startswith("error: ")
         assert push(finished["one"]) == 0
     check_published(hub, finished["one"])
+
+
+UPDATE = [
+    *BEFORE[:2],
+    "GET /api/datasets/REPO/tree/*",
+    "GET /api/datasets/REPO/refs",
+    "GET /api/datasets/REPO/revision/v1.0",
+]
+UPDATE += ["POST /api/datasets/REPO/commit/main", "GET /api/datasets/REPO/refs #2", "POST /api/datasets/REPO/tag/*"]
+
+
+@pytest.mark.soak(sample=4)
+@pytest.mark.usefixtures("hurried")
+@pytest.mark.parametrize("call", UPDATE)
+@pytest.mark.parametrize("fault", FAULTS)
+def test_after_a_fault_there_is_one_next_version(hub, finished, call, fault):
+    assert push(finished["one"]) == 0
+    injected = FAULTS[fault](hub.faults, **place_of(call))
+    if push(finished["fewer"]):
+        assert fault == "token expired" and push(finished["fewer"]) == 0
+    assert injected.hits
+    api = hub.api("")
+    tags = {tag.name: tag.target_commit for tag in api.list_repo_refs(REPO, repo_type="dataset").tags}
+    commits = api.list_repo_commits(REPO, repo_type="dataset")
+    assert [(commit.title.partition(":")[0]) for commit in commits] == ["v1.1", "v1.0", "initial commit"]
+    assert tags == {"v1.0": commits[1].commit_id, "v1.1": commits[0].commit_id}
 
 
 # ----- The process ends
