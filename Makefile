@@ -75,6 +75,18 @@ rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
 	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
 
+push-checkpoints: EXAMPLE = RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny
+push-checkpoints: need-RUN $(READY) ## every checkpoint of a run to the Hub, as branches and tags: RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny DRY_RUN=1
+	$(PYTHON) -m open_vr1.hub.outbox push --run $(RUN) $(if $(REPO),--repo $(REPO)) $(if $(REVISION),--revision $(REVISION)) \
+		$(if $(filter-out 0,$(DRY_RUN)),--dry_run) $(ARGS)
+
+outbox: $(READY) ## what is published of each run, and what waits: RUN=outputs/vr1_tiny/final
+	@$(PYTHON) -m open_vr1.hub.outbox show $(if $(RUN),--run $(RUN)) $(ARGS)
+
+outbox-drain: EXAMPLE = RUN=outputs/vr1_tiny/final
+outbox-drain: need-RUN $(READY) ## publish what waits: RUN=outputs/vr1_tiny/final
+	$(PYTHON) -m open_vr1.hub.outbox drain --run $(RUN) $(ARGS)
+
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
