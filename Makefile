@@ -26,10 +26,10 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards hub test test-all test-newest test-vllm test-serve quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-checkpoints outbox outbox-drain hub test test-all test-newest test-vllm test-serve quality style
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
@@ -113,8 +113,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST FORCE
-need-RECIPE need-GRID need-FILE need-MANIFEST: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN FORCE
+need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.
