@@ -1,11 +1,13 @@
 """What every test runs in: no Hub, no network, an empty home, two threads; and of soaks a seeded sample.
 
-`--soak` runs every case of every soak, `--network` also the tests that need a package index.
+`--soak` runs every case of every soak, `--network` also the tests that need a package index. `--live` runs nothing but the tests that
+publish to a real Hub, with your own home, token and network.
 """
 
 import os
 import random
 import subprocess
+import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -29,28 +31,37 @@ PERSONAL = ("HF_HOME", "HF_TOKEN", "HF_ENDPOINT", "HF_HUB_CACHE", "XDG_CACHE_HOM
 PROXIES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy")
 
 # Not in pytest_configure: the conftest of a folder named on the command line, and what it imports, comes before that.
-os.environ.update(OFFLINE)
+LIVE = "--live" in sys.argv
+if not LIVE:
+    os.environ.update(OFFLINE)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--soak", action="store_true", help="every case of every soak instead of a seeded sample")
     parser.addoption("--soak-seed", type=int, default=0, help="seed of the sample (default 0)")
     parser.addoption("--network", action="store_true", help="also the tests that need a package index")
+    parser.addoption("--live", action="store_true", help="only the tests that publish to a real Hub with your token")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    home = tempfile.TemporaryDirectory(prefix="open-vr1-home-", ignore_cleanup_errors=True)
-    config.add_cleanup(home.cleanup)
-    for name in PERSONAL:
-        os.environ.pop(name, None)
-    os.environ.update(HOME=home.name, MPLBACKEND="Agg", TOKENIZERS_PARALLELISM="false")
+    os.environ.update(MPLBACKEND="Agg", TOKENIZERS_PARALLELISM="false")
     # Tiny models get slower, not faster, on every core of a large machine.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
-    tripwire.arm()
+    if not LIVE:
+        leave_home(config)
+        tripwire.arm()
 
     settings.register_profile("sample", deadline=None, derandomize=True)
     settings.register_profile("soak", deadline=None, derandomize=True, max_examples=2000)
     settings.load_profile("soak" if config.getoption("--soak") else "sample")
+
+
+def leave_home(config: pytest.Config) -> None:
+    home = tempfile.TemporaryDirectory(prefix="open-vr1-home-", ignore_cleanup_errors=True)
+    config.add_cleanup(home.cleanup)
+    for name in PERSONAL:
+        os.environ.pop(name, None)
+    os.environ["HOME"] = home.name
 
 
 def pytest_report_header(config: pytest.Config) -> str:
@@ -58,6 +69,14 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if LIVE:
+        left_out = [item for item in items if not item.get_closest_marker("live")]
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+    else:
+        for item in items:
+            if item.get_closest_marker("live"):
+                item.add_marker(pytest.mark.skip(reason="publishes with your token: make test-live"))
     if not config.getoption("--network"):
         for item in items:
             if item.get_closest_marker("network"):

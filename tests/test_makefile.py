@@ -93,6 +93,13 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.rerun a/open_vr1.json --output_dir b --seed 1",
         ),
         (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
+        (["push-cold", "DATASET=a", "REPO=b/c"], "python -m open_vr1.hub.dataset a b/c"),
+        (
+            ["push-cold", "DATASET=a", "REPO=b/c", "VERSION=v2.0", "PUBLIC=1", "DRY_RUN=1"],
+            "python -m open_vr1.hub.dataset a b/c --version v2.0 --public --dry_run",
+        ),
+        (["push-cold", "DATASET=a", "REPO=b/c", "PUBLIC=0"], "python -m open_vr1.hub.dataset a b/c"),
+        (["test-live"], "python -m pytest --live tests/hub/test_live.py -s"),
         (["hub", "ARGS=--port 8766"], "python -m tests.hub_server --port 8766"),
         (["test"], "python -m pytest"),
         (["test-all"], "python -m pytest --soak"),
@@ -155,6 +162,7 @@ def test_the_torch_backend_is_passed_on_to_uv(workspace):
         ("evaluate", "make evaluate RECIPE=recipes/vr1_tiny/eval.yaml"),
         ("sweep", "make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml"),
         ("rewards", "make rewards FILE="),
+        ("push-cold", "make push-cold DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k"),
     ],
 )
 def test_a_missing_recipe_or_file_is_named_with_an_example_before_anything_is_installed(target, example, workspace):

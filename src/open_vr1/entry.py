@@ -3,7 +3,8 @@
 import functools
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from open_vr1.errors import UserError
 
@@ -25,3 +26,15 @@ def entry_point(main: Callable[[Sequence[str] | None], None]) -> Callable[[Seque
         return 0
 
     return run
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """For work that goes on where it was stopped; being ended is like Ctrl-C: what was started is ended with it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("what is finished is kept: run the same command again to go on") from None
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -3,9 +3,9 @@
 import json
 from pathlib import Path
 
-import httpx
 import pytest
 from huggingface_hub.errors import RepositoryNotFoundError
+from huggingface_hub.utils import httpx
 
 from open_vr1.plan.__main__ import main, plan_file
 from open_vr1.plan.models import build_on_meta, find_config

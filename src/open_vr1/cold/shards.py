@@ -208,7 +208,7 @@ class Shards:
             # Every thread with a store of its own, as it closes packs that another may be reading.
             with (
                 closing(RowStore(self.store.folder)) as store,
-                pq.ParquetWriter(draft, schema, **_how(schema)) as writer,
+                pq.ParquetWriter(draft, schema, **write_options(schema)) as writer,
             ):
                 for rows in _groups(table):
                     writer.write_table(self._finished(config, rows, store), row_group_size=GROUP)
@@ -277,7 +277,7 @@ def _groups(table: pa.Table) -> Iterator[pa.Table]:
         start = end
 
 
-def _how(schema: pa.Schema) -> dict[str, Any]:
+def write_options(schema: pa.Schema) -> dict[str, Any]:
     """
     Pictures as they are, text compressed.
 

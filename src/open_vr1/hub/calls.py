@@ -42,6 +42,10 @@ class HubRefusal(UserError):
     """The Hub said no, and will say so again until a person changes something."""
 
 
+class NoToken(HubRefusal):
+    """There is nothing to say who is asking."""
+
+
 class HubUnreachable(UserError):
     """The Hub did not answer, or not usefully, for as long as somebody was ready to wait."""
 
@@ -69,7 +73,7 @@ class Caller:
 
     Args:
         patience (`float`, *optional*, defaults to `3600.0`):
-            Seconds for which one call is tried again.
+            Seconds for which a call that fails is tried again, counted from its first failure.
         first_pause (`float`, *optional*, defaults to `1.0`):
             Seconds before the second attempt. Each further pause is twice as long.
         longest_pause (`float`, *optional*, defaults to `300.0`):
@@ -85,21 +89,30 @@ class Caller:
 
     def call(self, function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
         """What the function returns, once it does."""
-        started, pause = time.monotonic(), self.first_pause
+        failing_since, pause = None, self.first_pause
         while True:
             try:
                 return function(*args, **kwargs)
-            except Exception as error:
+            except Exception as raised:
+                error = what_happened(raised)
                 if not is_passing(error):
-                    raise refusal(error) from error
+                    raise refusal(error) from raised
+                now = time.monotonic()
+                failing_since = failing_since or now
                 wait = max(pause * random.uniform(0.75, 1.25), asked_to_wait(error))
-                if time.monotonic() - started + wait > self.patience:
+                if now - failing_since + wait > self.patience:
                     raise HubUnreachable(
-                        f"the Hub: {describe(error)}; given up after {time.monotonic() - started:.0f} s"
-                    ) from error
+                        f"the Hub: {describe(error)}; given up after {now - failing_since:.0f} s"
+                    ) from raised
                 self.tell(f"the Hub: {describe(error)}; trying again in {wait:.0f} s")
                 time.sleep(wait)
                 pause = min(2 * pause, self.longest_pause)
+
+
+def what_happened(error: Exception) -> Exception:
+    """Sending to LFS, the client wraps what went wrong."""
+    wrapped = isinstance(error, RuntimeError) and isinstance(error.__cause__, Exception)
+    return error.__cause__ if wrapped else error
 
 
 def status_of(error: Exception) -> int | None:
@@ -125,7 +138,9 @@ def is_passing(error: Exception) -> bool:
 def refusal(error: Exception) -> Exception:
     """An error that will not pass, in words; an error of our own stays what it is."""
     status = status_of(error)
-    if isinstance(error, LocalTokenNotFoundError) or status == 401:
+    if isinstance(error, LocalTokenNotFoundError):
+        return NoToken("there is no token for the Hub; run hf auth login, or set HF_TOKEN")
+    if status == 401:
         return HubRefusal(f"the Hub does not accept the token ({describe(error)}); run hf auth login, or set HF_TOKEN")
     if status == 402:
         return HubRefusal(
@@ -136,7 +151,7 @@ def refusal(error: Exception) -> Exception:
             f"the token may not do this: {describe(error)}; use one with write access to that name (hf auth whoami)"
         )
     if isinstance(error, OfflineModeIsEnabled):
-        return HubRefusal("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it")
+        return HubUnreachable("HF_HUB_OFFLINE is set, so the Hub is not asked; unset it")
     if status is not None:
         return HubRefusal(f"the Hub refuses: {describe(error)}")
     return error

@@ -87,6 +87,9 @@ class Digests:
                 self._sha256[name] = hashlib.file_digest(file, "sha256").hexdigest()
         return self._sha256[name]
 
+    def known(self, name: str) -> str | None:
+        return self._sha256.get(name)
+
     def learn(self, name: str, sha256: str) -> None:
         self._sha256[name] = sha256
 
@@ -210,13 +213,22 @@ class _Commit:
         done, total = 0, self.sizes_of(names)
         for name in names:
             self.tell(done, total)
-            if name not in self.operations:  # Making one reads the whole file.
-                self.operations[name] = CommitOperationAdd(name, self.digests.files[name])
-            operation = self.operations[name]
-            self.digests.learn(name, operation.upload_info.sha256.hex())
-            self.api.preupload_lfs_files(self.repo, [operation], free_memory=False, **self.place)
+            operation = self._operation(name)
+            # Each with a patience of its own: what comes after hours of sending deserves as much as the first.
+            self.caller.call(self.api.preupload_lfs_files, self.repo, [operation], free_memory=False, **self.place)
+            if operation.upload_info.is_hashed:
+                self.digests.learn(name, operation.upload_info.sha256.hex())
             done += operation.upload_info.size
         self.tell(done, total)
+
+    def _operation(self, name: str) -> CommitOperationAdd:
+        """The client reads a file only once where it is spared the digest, or finds it out while it sends."""
+        if name not in self.operations:
+            operation = CommitOperationAdd(name, self.digests.files[name])
+            if known := self.digests.known(name):
+                operation.upload_info.sha256 = bytes.fromhex(known)
+            self.operations[name] = operation
+        return self.operations[name]
 
     def _verify(self, oid: str) -> None:
         left = difference(self.api, self.repo, self.digests, **{**self.place, "revision": oid})

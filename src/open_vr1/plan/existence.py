@@ -8,9 +8,9 @@ needs and has not.
 from collections.abc import Iterator
 from pathlib import Path
 
-from httpx import HTTPError
 from huggingface_hub import HfApi
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.utils import httpx
 
 from open_vr1.data_sources import how_to_make, looks_local
 from open_vr1.recipe import Recipe
@@ -53,6 +53,6 @@ def _on_hub(kind: str, name: str, revision: str | None) -> tuple[str | None, str
         return f"has no revision {revision}; write one of its branches or tags", None
     except RepositoryNotFoundError:
         return f"is no {kind} on the Hub, or a private one; check the spelling, or run hf auth login", None
-    except (OSError, HfHubHTTPError, HTTPError) as error:  # The Hub's switch for offline work is an OSError.
+    except (OSError, HfHubHTTPError, httpx.HTTPError) as error:  # The Hub's switch for offline work is an OSError.
         return None, f"could not be looked up on the Hub ({type(error).__name__}); OFFLINE=1 does not ask"
     return None, None
