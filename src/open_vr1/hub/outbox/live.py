@@ -22,6 +22,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from open_vr1.console import Line, say
 from open_vr1.errors import UserError
+from open_vr1.hub.account import check_account
 from open_vr1.hub.calls import Caller, HubUnreachable, answers_within
 from open_vr1.hub.outbox.drain import STATUS
 from open_vr1.hub.outbox.folder import Destination, Outbox
@@ -81,9 +82,11 @@ class LivePublication(TrainerCallback):
         if reason := offline():
             say(f"warning: {where}: {reason}, so nothing is published now; later: {self._command()}")
             return
-        publisher = Publisher(self.outbox, HfApi(), Caller(patience=CHECK_SECONDS, tell=lambda _: None))
+        api, caller = HfApi(), Caller(patience=CHECK_SECONDS, tell=lambda _: None)
+        publisher = Publisher(self.outbox, api, caller)
         try:
             with answers_within(CHECK_SECONDS):
+                check_account(api, self.outbox.destination.repo, caller, "hub_model_id")
                 publisher.claim(dict(manifest))
         except HubUnreachable as error:
             say(f"warning: {where}: {error}; training goes on, and the drain asks again")

@@ -12,9 +12,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_token
-
 from open_vr1.errors import UserError
+from open_vr1.hub.names import tokens_in
 
 WEIGHTS = re.compile(r"(model|adapter_model)(-\d{5}-of-\d{5})?\.safetensors")
 INDEX = "model.safetensors.index.json"
@@ -31,7 +30,6 @@ ALLOWED = re.compile(
 # What the drain makes beside them.
 MADE = re.compile(r"README\.md|open_vr1\.json|plots/[\w.-]+\.png|\.eval_results/[\w.-]+\.yaml")
 TEXTS = {".json", ".md", ".yaml", ".jinja", ".txt"}
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
 LARGEST_TEXT = 64 << 20
 
 
@@ -148,7 +146,7 @@ def check_discreet(folder: Path, *private: str) -> None:
         *private (`str`):
             Strings that nobody else should read.
     """
-    private = tuple(text for text in (*private, str(Path.home()), os.getcwd(), get_token()) if text and len(text) > 4)
+    private = tuple(text for text in (*private, str(Path.home()), os.getcwd()) if len(text) > 4)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(path.relative_to(folder))
         if not (ALLOWED.fullmatch(name) or MADE.fullmatch(name)):
@@ -156,7 +154,7 @@ def check_discreet(folder: Path, *private: str) -> None:
         if path.suffix not in TEXTS or path.stat().st_size > LARGEST_TEXT:
             continue
         text = path.read_text(errors="replace")
-        if TOKEN.search(text) or any(secret in text for secret in private):
+        if tokens_in(text) or any(secret in text for secret in private):
             raise NotPublishable(
                 f"{path}: a token or a folder of this machine stands in it; take it out of the recipe, and write paths "
                 "relative to the repository"
