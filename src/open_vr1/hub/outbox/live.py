@@ -25,7 +25,7 @@ from open_vr1.errors import UserError
 from open_vr1.hub.account import check_account
 from open_vr1.hub.calls import Caller, HubUnreachable, answers_within
 from open_vr1.hub.outbox.drain import STATUS
-from open_vr1.hub.outbox.folder import Destination, Outbox
+from open_vr1.hub.outbox.folder import Destination, Item, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
 from open_vr1.hub.outbox.staging import MANIFEST, Stager
 from open_vr1.recipe import Recipe
@@ -153,6 +153,10 @@ class LivePublication(TrainerCallback):
         if not offline():
             self._wait()
         self._tell_of_failures()
+        if not self.outbox.has(Item("final", 0)):
+            raise UserError(
+                f"{self.outbox.run}: the model is trained, and not in the outbox; {self._command('push-checkpoints')}"
+            )
         failed, waiting = self.outbox.entries("failed"), self.outbox.entries("waiting")
         if failed:
             raise UserError(
@@ -186,8 +190,8 @@ class LivePublication(TrainerCallback):
             return None
         return status["entry"], status.get("sent")
 
-    def _command(self) -> str:
-        return f"make outbox-drain RUN={self.outbox.run}"
+    def _command(self, target: str = "outbox-drain") -> str:
+        return f"make {target} RUN={self.outbox.run}"
 
 
 def offline() -> str | None:

@@ -156,7 +156,7 @@ class Publisher:
         write_model_card(entry.files, manifest, place, results if results.is_file() else None)
         if wrong := check_card(entry.files, "model"):
             raise NotPublishable(f"{entry.files / 'README.md'}: {'; '.join(wrong)}")
-        check_discreet(entry.files, str(self.outbox.run.absolute()))
+        check_discreet(entry.files, self.outbox.run.absolute())
 
     def _write_index(self, manifest: dict[str, Any], revisions: list[dict[str, Any]]) -> None:
         """What the branch of the finished model holds until there is one."""
@@ -166,7 +166,7 @@ class Publisher:
             folder = Path(name)
             write_index_card(folder, manifest, Place(self.to.repo, self.to.prefix, revisions=tuple(revisions)))
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-            check_discreet(folder, str(self.outbox.run.absolute()))
+            check_discreet(folder, self.outbox.run.absolute())
             self._commit(self.to.repo, self.to.prefix, folder, "What is published here")
 
     def _revisions(self, item: Item | None = None, branch: str = "", tags: list[str] = ()) -> list[dict[str, Any]]:
