@@ -26,10 +26,10 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints outbox outbox-drain hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
@@ -78,7 +78,19 @@ rewards: need-FILE $(READY) ## what each reward gives each completion, and why: 
 push-cold: EXAMPLE = DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k
 push-cold: need-DATASET need-REPO $(READY) ## publish a dataset, private at first: DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k DRY_RUN=1 VERSION=v2.0 PUBLIC=1
 	$(PYTHON) -m open_vr1.hub.dataset $(DATASET) $(REPO) $(if $(VERSION),--version $(VERSION)) \
-		$(if $(filter-out 0 no false,$(PUBLIC)),--public) $(if $(DRY_RUN),--dry_run) $(ARGS)
+		$(if $(filter-out 0 no false,$(PUBLIC)),--public) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
+
+push-checkpoints: EXAMPLE = RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny
+push-checkpoints: need-RUN $(READY) ## every checkpoint of a run to the Hub, as branches and tags: RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny DRY_RUN=1
+	$(PYTHON) -m open_vr1.hub.outbox push --run $(RUN) $(if $(REPO),--repo $(REPO)) $(if $(REVISION),--revision $(REVISION)) \
+		$(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
+
+outbox: $(READY) ## what is published of each run, and what waits: RUN=outputs/vr1_tiny/final
+	@$(PYTHON) -m open_vr1.hub.outbox show $(if $(RUN),--run $(RUN)) $(ARGS)
+
+outbox-drain: EXAMPLE = RUN=outputs/vr1_tiny/final
+outbox-drain: need-RUN $(READY) ## publish what waits: RUN=outputs/vr1_tiny/final
+	$(PYTHON) -m open_vr1.hub.outbox drain --run $(RUN) $(ARGS)
 
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
@@ -109,8 +121,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-DATASET need-REPO FORCE
-need-RECIPE need-GRID need-FILE need-MANIFEST need-DATASET need-REPO: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN need-DATASET need-REPO FORCE
+need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN need-DATASET need-REPO: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.

@@ -1,6 +1,7 @@
 """What publishing costs, on a local Hub.
 
-    python benchmarks/hub.py                             2 GB of pictures: throughput and memory against push_to_hub and a copy
+    python benchmarks/hub.py                     2 GB of pictures: throughput and memory against push_to_hub and a copy
+    python benchmarks/hub.py --part training     what publishing every checkpoint adds to a training step
 
 The last line is one JSON object with every figure.
 """
@@ -10,8 +11,12 @@ import json
 import os
 
 from hub_dataset import dataset
+from hub_training import training
 
-PARTS = {"dataset": lambda options: dataset(options.gb, options.repeats, options.tiny)}
+PARTS = {
+    "dataset": lambda options: dataset(options.gb, options.repeats, options.tiny),
+    "training": lambda options: training(options.repeats, options.tiny),
+}
 
 
 def main() -> None:

@@ -45,7 +45,9 @@ def evaluate(recipe: Recipe, output_dir: Path) -> dict[str, Any]:
 
     args = recipe.args
     make_inputs(recipe)
-    processor = load_processor(recipe.model.model_name_or_path, args.min_pixels, args.max_pixels)
+    processor = load_processor(
+        recipe.model.model_name_or_path, args.min_pixels, args.max_pixels, recipe.model.model_revision
+    )
     rows = load_rows(args, "eval", processor, seed=args.seed)
     if args.num_samples:
         rows = rows.select(range(min(args.num_samples, len(rows))))

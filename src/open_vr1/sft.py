@@ -50,7 +50,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     set_seed(args.seed)
 
     # ----- Rows
-    processor = load_processor(recipe.model.model_name_or_path, recipe.args.min_pixels, recipe.args.max_pixels)
+    processor = load_processor(
+        recipe.model.model_name_or_path, recipe.args.min_pixels, recipe.args.max_pixels, recipe.model.model_revision
+    )
     with args.main_process_first(desc="rows"):  # The others find what the first has checked and measured.
         rows = load_rows(recipe.args, "train", processor, seed=args.seed)
         eval_rows = load_rows(recipe.args, "eval", processor, seed=args.seed) if args.eval_strategy != "no" else None

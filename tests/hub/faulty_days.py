@@ -49,10 +49,12 @@ def drain(run: Path, endpoint: str, token: str, xet: bool, follow: bool) -> None
     from huggingface_hub import HfApi, constants
     from huggingface_hub.utils import disable_progress_bars
 
+    from open_vr1.hub import model_plots
     from open_vr1.hub.calls import Caller, answers_within
     from open_vr1.hub.outbox.drain import Drain
     from open_vr1.hub.outbox.folder import Outbox
 
+    model_plots.write_plots = lambda *_: []  # They take most of the time, and have tests of their own.
     # The first process of this kind has read another Hub's address.
     constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = endpoint, not xet
     constants.HUGGINGFACE_CO_URL_TEMPLATE = endpoint + "/{repo_id}/resolve/{revision}/{filename}"

@@ -58,7 +58,7 @@ def run(recipes, tmp_path, monkeypatch):
 
 def reward(completions, **columns):
     """Differs between completions, so that something is learned."""
-    time.sleep(float(os.environ.get("SLOW_REWARD", 0)))
+    time.sleep(float(os.environ.get("SLOW_REWARD", "0")))
     return [float(len(set(completion[0]["content"]))) for completion in completions]
 
 
@@ -126,13 +126,13 @@ def test_a_run_without_a_network_trains_to_the_end_and_is_published_later(hub, r
     assert refs(hub.api())[0] == REVISIONS
 
 
-@pytest.mark.parametrize(("role", "said"), [("read", "write access"), ("none", "write access|not found|404")])
+@pytest.mark.parametrize(("role", "said"), [("read", "may not write there"), ("none", "who is not in open-vr1")])
 def test_a_token_that_may_not_push_ends_the_run_before_it_trains(hub, run, role, said, monkeypatch, capsys):
     hub.api().create_repo(REPO, private=True)
     monkeypatch.setenv("HF_TOKEN", hub.tokens[role])
     assert grpo.main(WORDS) == 2
     error = capsys.readouterr().err
-    assert error.startswith("error: tiny/grpo.yaml: push_to_hub: ") and any(word in error for word in said.split("|"))
+    assert error.startswith("error: tiny/grpo.yaml: push_to_hub: ") and said in error
     assert not list(run.glob("checkpoint-*"))
 
 
@@ -147,7 +147,7 @@ def test_another_runs_repository_ends_the_run_before_it_trains(hub, run, capsys)
 
 def _start(hub, tmp_path, *words) -> subprocess.Popen:
     environment = {**os.environ, **hub.environment(tmp_path / "home"), "PYTHONPATH": f"{ROOT / 'src'}:{ROOT}"}
-    environment["SLOW_REWARD"] = "1"
+    environment["SLOW_REWARD"] = "2"
     command = [sys.executable, "-m", "open_vr1.grpo", *WORDS, *words]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -156,21 +156,27 @@ def test_a_run_whose_machine_is_lost_goes_on_on_another_one(hub, run, tmp_path, 
     """Killed after its state had been sent, its disk gone: the same command ends with the same weights."""
     process = _start(hub, tmp_path, "--hub_keep_state", "true")
     api = hub.api()
-    while not (
-        api.repo_exists(f"{REPO}-state") and any("checkpoint-2/" in f for f in remote_files(api, f"{REPO}-state"))
-    ):
+    while not (step := _kept_step(api)):
         assert process.poll() is None, process.stdout.read()
-        time.sleep(0.2)
-    process.send_signal(signal.SIGKILL)
+        time.sleep(0.1)
+    process.kill()
     process.wait()
     _stop_drain(run)
+    assert (step := _kept_step(api)) < 4
     shutil.rmtree("outputs")
     assert grpo.main([*WORDS, "--hub_keep_state", "true"]) == 0
-    said = capsys.readouterr().out
-    assert "going on from outputs/final/checkpoint-2" in said
+    assert f"going on from outputs/final/checkpoint-{step}" in capsys.readouterr().out
     assert refs(api) == (REVISIONS, {"stage-1", "stage-2", "final"})
     assert grpo.main(["--config", "tiny/grpo.yaml", "--output_dir", "outputs/undisturbed"]) == 0
     assert Path("outputs/undisturbed/model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
+
+
+def _kept_step(api) -> int | None:
+    """The step whose state is in the private repository."""
+    if not api.repo_exists(f"{REPO}-state"):
+        return None
+    names = [name for name in remote_files(api, f"{REPO}-state") if name.startswith("checkpoint-")]
+    return int(names[0].partition("/")[0].removeprefix("checkpoint-")) if names else None
 
 
 def _stop_drain(run):
@@ -184,7 +190,17 @@ def _stop_drain(run):
 def test_an_adapter_is_published_once_its_base_is_and_loads_with_it(hub, run, monkeypatch, capsys):
     from peft import PeftModel
 
-    lora = ["--use_peft", "true", "--lora_r", "4", "--lora_target_modules", "q_proj", "--output_dir", "outputs/lora"]
+    lora = [
+        "--use_peft",
+        "true",
+        "--lora_r",
+        "4",
+        "--lora_target_modules",
+        "q_proj",
+        "v_proj",
+        "--output_dir",
+        "outputs/lora",
+    ]
     words = [*WORDS[:-1], "open-vr1/tiny-lora", *lora]
     assert grpo.main(words) == 2
     assert "is no model on the Hub, so nobody could load the adapter" in capsys.readouterr().err

@@ -20,6 +20,13 @@ BRANCHES = {"main", "main-step-000000010", "main-step-000000020", "main-step-000
 TAGS = {"stage-1", "stage-2", "final"}
 
 
+@pytest.fixture(autouse=True)
+def no_plots(monkeypatch, request):
+    """They take most of a test's time, and have tests of their own."""
+    if "upload_path" not in request.fixturenames:
+        monkeypatch.setattr("open_vr1.hub.model_plots.write_plots", lambda *_: [])
+
+
 @pytest.fixture
 def run(tmp_path):
     return write_run(tmp_path / "run")
@@ -154,11 +161,17 @@ def test_a_checkpoint_without_whole_weights_is_refused_before_anything_is_sent(h
     assert any("processor_config.json: not there" in line for line in said)
     assert any("it was cut short" in line for line in said)
     assert refs(hub.api())[0] == BRANCHES - {"main-step-000000010", "main-step-000000020"}
+    # Mended, they go with the next command.
+    for step in (10, 20):
+        write_checkpoint(run / f"checkpoint-{step}", step, stage_ended={20: 1}.get(step))
+    Stager(outbox).catch_up()
+    assert drain(outbox, caller) and refs(hub.api())[0] == BRANCHES
 
 
 def test_a_token_in_a_file_is_never_sent(hub, outbox, run, caller):
     (run / "checkpoint-10/config.json").write_text(json.dumps({"note": hub.tokens["write"]}))
     (run / "checkpoint-20/config.json").write_text(json.dumps({"note": str(run.absolute() / "x")}))
+    (run / "checkpoint-30/tokenizer.json").write_text(json.dumps({"vocab": {f"{Path.home()}/": 1}}))
     Stager(outbox).catch_up()
     said = []
     assert not drain(outbox, caller, said)

@@ -17,9 +17,13 @@ NAME = re.compile(r"(?!.*(?:--|\.\.))(?![-.])[\w.-]{1,96}(?<![-.])(?<!\.git)", r
 
 def check_repo_id(repo: str, key: str = "REPO") -> None:
     """Refuse what is not `owner/name`, with the nearest that is."""
-    owner, slash, name = repo.partition("/")
-    if not (slash and NAME.fullmatch(owner) and NAME.fullmatch(name)):
+    if not is_repo_id(repo):
         raise UserError(f"{key}={repo}: is no repository; write {key}={nearest_repo_id(repo)}")
+
+
+def is_repo_id(text: str) -> bool:
+    owner, _, name = text.partition("/")
+    return bool(NAME.fullmatch(owner) and NAME.fullmatch(name))
 
 
 def nearest_repo_id(text: str) -> str:

@@ -2,8 +2,7 @@
 
 import re
 
-from huggingface_hub.utils import HFValidationError, validate_repo_id
-
+from open_vr1.hub.account import is_repo_id, nearest_repo_id
 from open_vr1.recipe_file import RecipeFile
 
 BRANCH = re.compile(r"[A-Za-z0-9][\w.-]*")
@@ -32,17 +31,9 @@ def check_publishing(file: RecipeFile) -> None:
     for key in ("push_to_hub", "hub_revision", "hub_keep_state", "hub_outbox_gib"):
         if file.values.get(key) and not repo:
             raise file.error(key, "needs to know where: write hub_model_id: <you or an organisation>/<name>")
-    if repo is not None and not _is_repo(str(repo)):
-        raise file.error("hub_model_id", f"{repo!r} names no repository; write <you or an organisation>/<name>")
+    if repo is not None and not is_repo_id(str(repo)):
+        raise file.error("hub_model_id", f"{repo!r} names no repository; write {nearest_repo_id(str(repo))}")
     if revision is not None and not BRANCH.fullmatch(str(revision)):
         raise file.error("hub_revision", f"{revision!r} names no branch; write letters, digits, dots and dashes: run2")
     if file.values.get("hub_keep_state") and not file.values.get("push_to_hub"):
         raise file.error("hub_keep_state", "is done while publishing; write push_to_hub: true too")
-
-
-def _is_repo(name: str) -> bool:
-    try:
-        validate_repo_id(name)
-    except HFValidationError:
-        return False
-    return name.count("/") == 1

@@ -270,6 +270,7 @@ class Demo:
             )
         print(f"seed {self.seed}, {results['wall_s'] / 60:.1f} minutes, {results['final']['n']} held-out questions")
         print(f"look at {self.folder / 'report.html'}")
+        print(f"publish it: make push-checkpoints RUN={self.folder / 'final'} REPO=<you>/vr1-tiny")
 
 
 def _accuracy(samples: list[dict[str, Any]]) -> float:

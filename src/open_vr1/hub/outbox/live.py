@@ -22,9 +22,10 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 
 from open_vr1.console import Line, say
 from open_vr1.errors import UserError
+from open_vr1.hub.account import check_account
 from open_vr1.hub.calls import Caller, HubUnreachable, answers_within
 from open_vr1.hub.outbox.drain import STATUS
-from open_vr1.hub.outbox.folder import Destination, Outbox
+from open_vr1.hub.outbox.folder import Destination, Item, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
 from open_vr1.hub.outbox.staging import MANIFEST, Stager
 from open_vr1.recipe import Recipe
@@ -81,9 +82,11 @@ class LivePublication(TrainerCallback):
         if reason := offline():
             say(f"warning: {where}: {reason}, so nothing is published now; later: {self._command()}")
             return
-        publisher = Publisher(self.outbox, HfApi(), Caller(patience=CHECK_SECONDS, tell=lambda _: None))
+        api, caller = HfApi(), Caller(patience=CHECK_SECONDS, tell=lambda _: None)
+        publisher = Publisher(self.outbox, api, caller)
         try:
             with answers_within(CHECK_SECONDS):
+                check_account(api, self.outbox.destination.repo, caller, "hub_model_id")
                 publisher.claim(dict(manifest))
         except HubUnreachable as error:
             say(f"warning: {where}: {error}; training goes on, and the drain asks again")
@@ -150,6 +153,10 @@ class LivePublication(TrainerCallback):
         if not offline():
             self._wait()
         self._tell_of_failures()
+        if not self.outbox.has(Item("final", 0)):
+            raise UserError(
+                f"{self.outbox.run}: the model is trained, and not in the outbox; {self._command('push-checkpoints')}"
+            )
         failed, waiting = self.outbox.entries("failed"), self.outbox.entries("waiting")
         if failed:
             raise UserError(
@@ -183,8 +190,8 @@ class LivePublication(TrainerCallback):
             return None
         return status["entry"], status.get("sent")
 
-    def _command(self) -> str:
-        return f"make outbox-drain RUN={self.outbox.run}"
+    def _command(self, target: str = "outbox-drain") -> str:
+        return f"make {target} RUN={self.outbox.run}"
 
 
 def offline() -> str | None:

@@ -6,15 +6,13 @@ for before anything is sent.
 """
 
 import json
-import os
 import re
 import struct
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import get_token
-
 from open_vr1.errors import UserError
+from open_vr1.hub.names import tokens_in
 
 WEIGHTS = re.compile(r"(model|adapter_model)(-\d{5}-of-\d{5})?\.safetensors")
 INDEX = "model.safetensors.index.json"
@@ -30,9 +28,9 @@ ALLOWED = re.compile(
 )
 # What the drain makes beside them.
 MADE = re.compile(r"README\.md|open_vr1\.json|plots/[\w.-]+\.png|\.eval_results/[\w.-]+\.yaml")
-TEXTS = {".json", ".md", ".yaml", ".jinja", ".txt"}
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{20,}")
-LARGEST_TEXT = 64 << 20
+TEXTS = {".json", ".md", ".yaml", ".jinja"}
+# Words of the base model's, among which there may well be a "/root".
+VOCABULARY = {"tokenizer.json", "vocab.json", "added_tokens.json"}
 
 
 class NotPublishable(UserError):
@@ -138,25 +136,25 @@ def _is_path(text: str) -> bool:
     return text.startswith(("/", ".", "~", "outputs/")) or text.count("/") > 1 or Path(text).exists()
 
 
-def check_discreet(folder: Path, *private: str) -> None:
+def check_discreet(folder: Path, *private: Path) -> None:
     """
     No token, no folder of this machine, no file that is not on the list.
 
     Args:
         folder (`Path`):
             The files to publish.
-        *private (`str`):
-            Strings that nobody else should read.
+        *private (`Path`):
+            Folders that nobody else should read of, beside home and the working one.
     """
-    private = tuple(text for text in (*private, str(Path.home()), os.getcwd(), get_token()) if text and len(text) > 4)
+    private = tuple(f"{place}/" for place in (*private, Path.home(), Path.cwd()) if str(place) != "/")
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = str(path.relative_to(folder))
         if not (ALLOWED.fullmatch(name) or MADE.fullmatch(name)):
             raise NotPublishable(f"{path}: is not on the list of files that are published")
-        if path.suffix not in TEXTS or path.stat().st_size > LARGEST_TEXT:
+        if path.suffix not in TEXTS or path.name in VOCABULARY:
             continue
         text = path.read_text(errors="replace")
-        if TOKEN.search(text) or any(secret in text for secret in private):
+        if tokens_in(text) or any(place in text for place in private):
             raise NotPublishable(
                 f"{path}: a token or a folder of this machine stands in it; take it out of the recipe, and write paths "
                 "relative to the repository"

@@ -18,7 +18,7 @@ from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal
 from open_vr1.hub.commits import Commit, commit_files, remote_files
 from open_vr1.hub.outbox.folder import FINAL, Destination, Entry, Item, Outbox
-from open_vr1.hub.outbox.publishable import check_complete, check_discreet, clean
+from open_vr1.hub.outbox.publishable import NotPublishable, check_complete, check_discreet, clean
 from open_vr1.hub.outbox.staging import MANIFEST
 
 # A repository that somebody has made by hand may have these.
@@ -140,6 +140,7 @@ class Publisher:
     # ----- What is sent beside the checkpoint's own files
 
     def _prepare(self, entry: Entry, item: Item, branch: str, tags: list[str]) -> None:
+        from open_vr1.hub.card_check import check_card
         from open_vr1.hub.model_card import Place, write_model_card
 
         manifest = self._manifest_of(entry)
@@ -153,7 +154,9 @@ class Publisher:
         (entry.files / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
         results = self.outbox.run / item.source / "eval" / "results.json"
         write_model_card(entry.files, manifest, place, results if results.is_file() else None)
-        check_discreet(entry.files, str(self.outbox.run.absolute()))
+        if wrong := check_card(entry.files, "model"):
+            raise NotPublishable(f"{entry.files / 'README.md'}: {'; '.join(wrong)}")
+        check_discreet(entry.files, self.outbox.run.absolute())
 
     def _write_index(self, manifest: dict[str, Any], revisions: list[dict[str, Any]]) -> None:
         """What the branch of the finished model holds until there is one."""
@@ -163,7 +166,7 @@ class Publisher:
             folder = Path(name)
             write_index_card(folder, manifest, Place(self.to.repo, self.to.prefix, revisions=tuple(revisions)))
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-            check_discreet(folder, str(self.outbox.run.absolute()))
+            check_discreet(folder, self.outbox.run.absolute())
             self._commit(self.to.repo, self.to.prefix, folder, "What is published here")
 
     def _revisions(self, item: Item | None = None, branch: str = "", tags: list[str] = ()) -> list[dict[str, Any]]:

@@ -79,7 +79,8 @@ class Stager:
         return Item("final", json.loads((self.outbox.run / TRAINER_STATE).read_text())["global_step"])
 
     def _is_new(self, item: Item) -> bool:
-        return not self.outbox.has(item) or Entry(self.outbox.folder / item.name).state == "skipped"
+        """Also what was refused or left out before, as long as its folder is there: it may have been mended."""
+        return not self.outbox.has(item) or Entry(self.outbox.folder / item.name).state in ("skipped", "failed")
 
     def _take(self, item: Item) -> bool:
         if not self._is_new(item):
