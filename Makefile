@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards hub test test-all test-newest test-vllm test-serve quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards release hub test test-all test-newest test-vllm test-serve quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -75,6 +75,10 @@ rewards: EXAMPLE = FILE=rollouts.jsonl
 rewards: need-FILE $(READY) ## what each reward gives each completion, and why: FILE=rollouts.jsonl
 	$(PYTHON) -m open_vr1.rewards score $(FILE) --table $(ARGS)
 
+release: EXAMPLE = REPOS=\"datasets/open-vr1/cold-200k open-vr1/vr1-7b\" TITLE=\"open-vr1 1.0\" DRY_RUN=1
+release: need-REPOS need-TITLE $(READY) ## show, check and open repositories together: REPOS="datasets/o/data o/model" TITLE="open-vr1 1.0" DRY_RUN=1
+	$(PYTHON) -m open_vr1.hub.release $(REPOS) --title "$(TITLE)" $(if $(NAMESPACE),--namespace $(NAMESPACE)) $(if $(YES),--yes) $(if $(DRY_RUN),--dry_run) $(ARGS)
+
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
@@ -101,8 +105,8 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST FORCE
-need-RECIPE need-GRID need-FILE need-MANIFEST: need-%:
+.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-REPOS need-TITLE FORCE
+need-RECIPE need-GRID need-FILE need-MANIFEST need-REPOS need-TITLE: need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.
