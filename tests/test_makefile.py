@@ -93,6 +93,10 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.rerun a/open_vr1.json --output_dir b --seed 1",
         ),
         (["rewards", "FILE=a.jsonl"], "python -m open_vr1.rewards score a.jsonl --table"),
+        (
+            ["release", "REPOS=datasets/o/data o/model", "TITLE=Ours 1.0", "NAMESPACE=o", "YES=1", "DRY_RUN=1"],
+            "python -m open_vr1.hub.release datasets/o/data o/model --title Ours 1.0 --namespace o --yes --dry_run",
+        ),
         (["hub", "ARGS=--port 8766"], "python -m tests.hub_server --port 8766"),
         (["test"], "python -m pytest"),
         (["test-all"], "python -m pytest --soak"),
@@ -155,6 +159,7 @@ def test_the_torch_backend_is_passed_on_to_uv(workspace):
         ("evaluate", "make evaluate RECIPE=recipes/vr1_tiny/eval.yaml"),
         ("sweep", "make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml"),
         ("rewards", "make rewards FILE="),
+        ("release", 'make release REPOS="datasets/open-vr1/cold-200k open-vr1/vr1-7b" TITLE="open-vr1 1.0"'),
     ],
 )
 def test_a_missing_recipe_or_file_is_named_with_an_example_before_anything_is_installed(target, example, workspace):

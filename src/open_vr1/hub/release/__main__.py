@@ -69,7 +69,7 @@ def _run(given: argparse.Namespace, folder: Path) -> None:
 
         # ----- What is wrong with it
         if found := problems(api, caller, release):
-            raise UserError("\n".join([*found, f"nothing was changed: {len(found)} checks failed"]))
+            raise UserError("\n".join([*found, f"nothing was changed; failed checks: {len(found)}"]))
         say("every check passed")
         if given.dry_run:
             say("DRY_RUN: nothing was changed")

@@ -20,7 +20,7 @@ from open_vr1.hub.outbox.publishable import missing_files
 from open_vr1.hub.release.licenses import Rows
 from open_vr1.hub.release.names import Name, is_public
 from open_vr1.hub.release.reading import CARD, Repo, Revision
-from open_vr1.manifest import MANIFEST_FILE, read_manifest
+from open_vr1.manifest import read_manifest
 
 # Pickles run code where they are loaded; the others are a trainer's own state, or secrets.
 FORBIDDEN = re.compile(
@@ -75,7 +75,7 @@ def problems(api: HfApi, caller: Caller, release: Release) -> list[str]:
     """
     found = list(_rights(api, caller, release))
     for repo in release.repos:
-        found += _forbidden(repo)
+        found += [*_forbidden(repo), *_tokens(repo)]
         if repo.name.kind == "model":
             found += _model(repo)
         elif repo.name.kind == "dataset":
@@ -119,6 +119,15 @@ def _forbidden(repo: Repo) -> Iterator[str]:
                 f"{repo.name}: {', '.join(bad)}: in the older commit {commit[:8]}, which everybody could read; "
                 "HfApi().super_squash_history forgets a branch's past, a pull request needs a new repository"
             )
+
+
+def _tokens(repo: Repo) -> Iterator[str]:
+    for revision in repo.revisions:
+        for name in revision.texts:
+            if name == CARD and repo.name.kind != "space":
+                continue  # The check of the card says it.
+            for token in tokens_in(revision.text(name)):
+                yield f"{_at(repo, revision)}: {name}: {token} is an access token; revoke it, and publish without it"
     for key, value in repo.variables.items():
         for token in tokens_in(value):
             yield f"{repo.name}: variable {key}: {token} is an access token; make it a secret, and revoke it"
@@ -154,8 +163,6 @@ def _manifest(repo: Repo, revision: Revision) -> Iterator[str]:
         read_manifest(revision.folder)
     except UserError as error:
         yield f"{_at(repo, revision)}: {str(error).replace(f'{revision.folder}/', '')}"
-    for token in tokens_in(revision.text(MANIFEST_FILE)):
-        yield f"{_at(repo, revision)}: {MANIFEST_FILE}: {token} is an access token; revoke it, and publish without it"
 
 
 # ----- Datasets

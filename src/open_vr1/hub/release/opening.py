@@ -45,7 +45,8 @@ class Opening:
         try:
             collection = self._filled(self._collection())
             for repo in self.order:
-                self._open(repo)
+                if repo.private:
+                    self._open(repo)
             self._open_collection(collection)
             self._verify(collection)
         except (HubRefusal, HubUnreachable) as error:
@@ -98,9 +99,8 @@ class Opening:
             raise HubRefusal(f"{repo.name}: has changed since it was checked; look at it again")
         if self.caller.call(self.api.repo_info, **repo.name.place).private:
             self.caller.call(self.api.update_repo_settings, **repo.name.place, visibility="public")
-            self.say(f"{repo.name}: public")
-        if repo.name not in self.public:
-            self.public.append(repo.name)
+        self.say(f"{repo.name}: public")
+        self.public.append(repo.name)
 
     # ----- In the end
 

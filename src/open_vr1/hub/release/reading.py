@@ -27,6 +27,9 @@ from open_vr1.manifest import MANIFEST_FILE
 CARD = "README.md"
 ADAPTER = "adapter_config.json"
 READ = (CARD, MANIFEST_FILE, INDEX, ADAPTER)
+# A Space is a program that somebody has written by hand, and perhaps with a token in it.
+PROGRAM = {".py", ".md", ".txt", ".toml", ".yaml", ".yml", ".json", ".html", ".js"}
+LARGEST_TEXT = 1 << 20
 AT_ONCE = 8
 T = TypeVar("T")
 U = TypeVar("U")
@@ -44,13 +47,16 @@ class Revision:
             Branches and tags that stand there.
         files (`dict[str, RepoFile]`):
             Its files.
+        texts (`list[str]`):
+            Those that were read.
         folder (`Path`):
-            Their names on this machine, and the content of those that are read.
+            All of their names on this machine, and the content of the texts.
     """
 
     commit: str
     refs: list[str]
     files: dict[str, RepoFile]
+    texts: list[str]
     folder: Path
 
     @property
@@ -77,7 +83,7 @@ class Revision:
         return content if isinstance(content, dict) else {}
 
     def text(self, name: str) -> str:
-        return (self.folder / name).read_text(errors="replace") if name in self.files else ""
+        return (self.folder / name).read_text(errors="replace") if name in self.texts else ""
 
 
 @dataclass
@@ -208,10 +214,10 @@ class Reader:
         for path in files:
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).touch()
-        for path in READ:
-            if path in files:
-                self._fetch(name, commit, path, folder)
-        return Revision(commit, sorted(refs, key=lambda ref: (ref != "main", ref)), files, folder)
+        texts = [path for path, file in files.items() if path in READ or (name.kind == "space" and _is_text(file))]
+        for path in texts:
+            self._fetch(name, commit, path, folder)
+        return Revision(commit, sorted(refs, key=lambda ref: (ref != "main", ref)), files, texts, folder)
 
     def _files(self, name: Name, commit: str) -> dict[str, RepoFile]:
         return self.caller.call(remote_files, self.api, name.id, repo_type=name.kind, revision=commit)
@@ -238,6 +244,10 @@ class Reader:
         except HubRefusal:  # Who may not read them may not open it either, which the checks say.
             return {}
         return {key: variable.value for key, variable in found.items()}
+
+
+def _is_text(file: RepoFile) -> bool:
+    return Path(file.path).suffix in PROGRAM and file.size <= LARGEST_TEXT
 
 
 def _all(work: Callable[[T], U], things: Iterable[T]) -> list[U]:
