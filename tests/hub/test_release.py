@@ -7,7 +7,6 @@ import shutil
 import sys
 
 import pytest
-from huggingface_hub import constants
 from huggingface_hub.hf_file_system import HfFileSystemFile
 
 from open_vr1.hub.release.__main__ import main
@@ -39,7 +38,6 @@ def stock(tmp_path_factory):
     folder = tmp_path_factory.mktemp("stock")
     with pytest.MonkeyPatch.context() as patch, local_hub(folder / "server") as hub:
         point_clients_at(hub, folder / "home", patch)
-        patch.setattr(constants, "HF_HUB_DISABLE_XET", True)
         publish_all(hub.api(), folder)
     return folder / "server"
 
