@@ -7,6 +7,7 @@ import shutil
 import sys
 
 import pytest
+from huggingface_hub import HfApi
 from huggingface_hub.hf_file_system import HfFileSystemFile
 
 from open_vr1.hub.release.__main__ import main
@@ -252,6 +253,12 @@ def test_files_of_two_generations_are_held_back(hub, capsys):
     refused(hub, capsys, "the card says 10 rows, and its files have 11")
 
 
+@pytest.mark.parametrize("content", [b"no parquet at all", b"PAR1" + b"x" * 100 + b"PAR1"])
+def test_a_file_that_is_no_parquet_is_held_back(hub, capsys, content):
+    change(hub, DATA, {"data/train-00001-of-00002.parquet": content})
+    refused(hub, capsys, "data/train-00001-of-00002.parquet: cannot be read as parquet")
+
+
 def test_a_pickle_that_only_an_older_commit_has_is_held_back(hub, capsys):
     change(hub, MODEL, {"optimizer.pt": b"moments"}, CHECKPOINT)
     change(hub, MODEL, {"optimizer.pt": None}, CHECKPOINT)
@@ -335,6 +342,21 @@ def test_after_a_refusal_it_says_how_far_it_came_and_the_same_command_goes_on(hu
     hub.faults.clear()
     assert main([*NAMES, *YES]) == 0
     assert opened(hub)
+
+
+def test_when_it_is_stopped_it_says_how_far_it_came(hub, capsys, monkeypatch):
+    real = HfApi.update_repo_settings
+
+    def stop(api, repo_id, **settings):
+        if repo_id == SPACE:
+            raise KeyboardInterrupt
+        return real(api, repo_id, **settings)
+
+    monkeypatch.setattr(HfApi, "update_repo_settings", stop)
+    assert main([*NAMES, *YES]) == 130
+    assert f"public already: datasets/{DATA}, {MODEL}; not opened: spaces/{SPACE}" in capsys.readouterr().err
+    monkeypatch.setattr(HfApi, "update_repo_settings", real)
+    assert main([*NAMES, *YES]) == 0 and opened(hub)
 
 
 def test_what_has_changed_since_it_was_checked_is_not_opened(hub, capsys, monkeypatch):

@@ -177,6 +177,8 @@ def _dataset(repo: Repo, rows: Rows) -> Iterator[str]:
         )
     for config in rows.missing:
         yield f"{repo.name}: {config}: no parquet file fits the card's pattern; push it again"
+    for reason in rows.unreadable:
+        yield f"{repo.name}: {' '.join(reason.split())}; push it again"
     for config, told in rows.told.items():
         if config not in rows.missing and rows.counted.get(config) != told:
             yield (

@@ -7,13 +7,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, BinaryIO
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.info import DatasetInfosDict
 from datasets.utils.metadata import MetadataConfigs
 from huggingface_hub import DatasetCardData, HfApi, HfFileSystem
 
+from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller
 from open_vr1.hub.lists import allowed, commercial_use
 from open_vr1.hub.model_facts import ancestors, data_rows
@@ -38,12 +40,15 @@ class Rows:
             Rows of each configuration by source and licence; none where the files have no such column.
         missing (`list[str]`):
             Configurations of the card whose patterns no file fits.
+        unreadable (`list[str]`):
+            Files that are no parquet, and why.
     """
 
     counted: dict[str, int] = field(default_factory=dict)
     told: dict[str, int] = field(default_factory=dict)
     terms: dict[str, Counter] = field(default_factory=dict)
     missing: list[str] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
 
     def restricted(self, use: str) -> int:
         """Rows whose licence allows no commercial use (`"no"`), or of which that is not known (`"unknown"`)."""
@@ -69,25 +74,48 @@ def read_rows(api: HfApi, caller: Caller, repo: Repo) -> Rows:
     """
     files = HfFileSystem(endpoint=api.endpoint, token=api.token)
     rows = Rows(told=_told(repo.main))
+
+    def read(path: str) -> tuple[int, Counter | None]:
+        try:
+            return caller.call(_read_shard, files, f"{repo.name}@{repo.main.commit}", path)
+        except _Unreadable as error:
+            rows.unreadable.append(str(error))
+            return 0, None
+
     for config, paths in _paths(repo.main).items():
-        rows.counted[config] = 0
         if not paths:
             rows.missing.append(config)
-        places = [f"{repo.name}@{repo.main.commit}/{path}" for path in paths]
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            shards = list(pool.map(lambda place: caller.call(_read_shard, files, place), places))
+            shards = list(pool.map(read, paths))
         rows.counted[config] = sum(count for count, _ in shards)
-        if shards and all(terms for _, terms in shards):
-            rows.terms[config] = sum((terms for _, terms in shards), Counter())
+        terms = [terms for _, terms in shards if terms is not None]
+        if shards and len(terms) == len(shards):
+            rows.terms[config] = sum(terms, Counter())
     return rows
 
 
-def _read_shard(files: HfFileSystem, place: str) -> tuple[int, Counter]:
-    """Rows of one file, and how many of each source and licence."""
-    with files.open(place, "rb", cache_type="none") as handle, pq.ParquetFile(handle, pre_buffer=True) as shard:
+class _Unreadable(UserError):
+    """A file that the Hub gives whole, and that is no parquet."""
+
+
+def _read_shard(files: HfFileSystem, revision: str, path: str) -> tuple[int, Counter | None]:
+    """Rows of one file, and how many of each source and licence; `None` if it does not say."""
+    with files.open(f"{revision}/{path}", "rb", cache_type="none") as handle:
+        try:
+            return _count(handle)
+        except pa.ArrowInvalid as error:
+            raise _Unreadable(f"{path}: cannot be read as parquet: {error}") from error
+        except OSError as error:
+            if type(error) is not OSError or error.errno is not None:  # The network's have a class or a number.
+                raise
+            raise _Unreadable(f"{path}: cannot be read as parquet: {error}") from error
+
+
+def _count(handle: BinaryIO) -> tuple[int, Counter | None]:
+    with pq.ParquetFile(handle, pre_buffer=True) as shard:
         columns = [name for name in COLUMNS if name in shard.schema_arrow.names]
         if "license" not in columns:
-            return shard.metadata.num_rows, Counter()
+            return shard.metadata.num_rows, None
         table = shard.read(columns=columns).to_pydict()
     sources = table.get("source", [""] * len(table["license"]))
     licenses = [license_ or "unknown" for license_ in table["license"]]

@@ -7,7 +7,7 @@ before them, so no open card leads to a closed repository.
 
 from collections.abc import Callable
 
-from huggingface_hub import Collection, HfApi
+from huggingface_hub import Collection, CollectionItem, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from open_vr1.errors import UserError
@@ -50,11 +50,13 @@ class Opening:
             self._open_collection(collection)
             self._verify(collection)
         except (HubRefusal, HubUnreachable) as error:
-            closed = [repo.name for repo in self.order if repo.name not in self.public]
-            raise UserError(
-                f"{error}\npublic already: {_listed(self.public)}; not opened: {_listed(closed)}; "
-                "once that is mended the same command goes on"
-            ) from error
+            raise UserError(f"{error}\n{self._how_far()}; once that is mended the same command goes on") from error
+        except KeyboardInterrupt as stop:
+            raise KeyboardInterrupt(f"{self._how_far()}; the same command goes on") from stop
+
+    def _how_far(self) -> str:
+        closed = [repo.name for repo in self.order if repo.name not in self.public]
+        return f"public already: {_listed(self.public)}; not opened: {_listed(closed)}"
 
     # ----- The collection
 
@@ -131,7 +133,7 @@ def find_collection(api: HfApi, caller: Caller, namespace: str, title: str) -> C
     return caller.call(api.get_collection, slug) if slug else None
 
 
-def _item(collection: Collection, name: Name):
+def _item(collection: Collection, name: Name) -> CollectionItem | None:
     same = (item for item in collection.items if (item.item_type, item.item_id) == (name.kind, name.id))
     return next(same, None)
 
