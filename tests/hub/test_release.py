@@ -106,6 +106,7 @@ def test_it_shows_what_becomes_public_and_calls_out_the_rows_that_may_not_be_sol
         assert re.search(rf"{count}  {license_} +{source}", out), out
     counted = "3 rows NON-COMMERCIAL, 2 rows LICENCE NOT KNOWN HERE"
     assert f"in all: {counted}" in out
+    assert "licence on the card: other (mixed, #licences)\n" in out
     assert f"made from {BASE}: apache-2.0" in out
     assert f"trained on {DATA}, {ROWS} rows: part of this release; {counted}" in out
 

@@ -50,13 +50,20 @@ class Page:
     def _about(self, repo: Repo) -> Iterator[str]:
         kind = repo.name.kind
         yield from _revisions(repo) if kind == "model" else _files(repo)
-        yield f"licence on the card: {_called_out(license_words(repo.main.card), _use(repo))}"
+        yield f"licence on the card: {_called_out(license_words(repo.main.card), self._use(repo))}"
         if kind == "model":
             yield from self._origins(repo)
         elif kind == "dataset":
             yield from row_lines(self.release.rows[repo.name])
         elif repo.variables:
             yield f"variables, seen by everybody: {', '.join(repo.variables)}"
+
+    def _use(self, repo: Repo) -> str | None:
+        """What the licence of the whole means; where each row has its own, nothing."""
+        stated, rows = repo.main.card.get("license"), self.release.rows.get(repo.name)
+        if rows and rows.terms:
+            return None
+        return commercial_use(stated) if isinstance(stated, str) else "unknown"
 
     def _origins(self, repo: Repo) -> Iterator[str]:
         for name in repo.named:
@@ -140,12 +147,7 @@ def _files(repo: Repo) -> Iterator[str]:
     yield f"{count} files on main, {size(repo.size)} in all revisions; tags: {', '.join(repo.tags) or 'none'}"
 
 
-def _use(repo: Repo) -> str:
-    stated = repo.main.card.get("license")
-    return commercial_use(stated) if isinstance(stated, str) else "unknown"
-
-
-def _called_out(words: str, use: str) -> str:
+def _called_out(words: str, use: str | None) -> str:
     return f"{words}: {CALLED_OUT[use]}" if use in CALLED_OUT else words
 
 
