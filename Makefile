@@ -16,8 +16,8 @@ LAUNCH = $(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/
 LAUNCHER ?= local
 SETTINGS := NODES VLLM_NODES SITE FLAVOR TIMEOUT NAMESPACE BUCKET IMAGE REPOSITORY REVISION SECRETS ACCELERATE PROCESSES DRY_RUN
 SUBMIT = $(PYTHON) -m open_vr1.launch $(LAUNCHER) $(foreach name,$(SETTINGS),$(if $($(name)),$(name)='$($(name))'))
-RUN.local = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
-RUN = $(or $(RUN.$(LAUNCHER)),$(SUBMIT))
+START.local = $(if $(ACCELERATE),$(LAUNCH),$(PYTHON))
+START = $(or $(START.$(LAUNCHER)),$(SUBMIT))
 
 ifeq ($(filter local slurm hf-jobs,$(LAUNCHER)),)
 $(error LAUNCHER=$(LAUNCHER): there are local, slurm and hf-jobs)
@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints outbox outbox-drain hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -53,11 +53,11 @@ cold: need-RECIPE $(READY) ## chains of thought from pictures and questions: REC
 
 sft: EXAMPLE = RECIPE=recipes/vr1_tiny/sft.yaml
 sft: need-RECIPE $(READY) ## cold start: RECIPE=recipes/vr1_tiny/sft.yaml ARGS="--learning_rate 1e-4" ACCELERATE=zero2
-	$(RUN) -m open_vr1.sft --config $(RECIPE) $(ARGS)
+	$(START) -m open_vr1.sft --config $(RECIPE) $(ARGS)
 
 grpo: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml
 grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml ARGS="--learning_rate 2e-6" ACCELERATE=zero2 LAUNCHER=slurm
-	$(RUN) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
+	$(START) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
@@ -92,6 +92,11 @@ outbox-drain: EXAMPLE = RUN=outputs/vr1_tiny/final
 outbox-drain: need-RUN $(READY) ## publish what waits: RUN=outputs/vr1_tiny/final
 	$(PYTHON) -m open_vr1.hub.outbox drain --run $(RUN) $(ARGS)
 
+release: EXAMPLE = REPOS=\"datasets/open-vr1/cold-200k open-vr1/vr1-7b\" TITLE=\"open-vr1 1.0\" DRY_RUN=1
+release: need-REPOS need-TITLE $(READY) ## show, check and open repositories together: REPOS="datasets/o/data o/model" TITLE="open-vr1 1.0" DRY_RUN=1
+	$(PYTHON) -m open_vr1.hub.release $(REPOS) --title "$(TITLE)" $(if $(NAMESPACE),--namespace $(NAMESPACE)) \
+		$(if $(filter-out 0 no false,$(YES)),--yes) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
+
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
@@ -121,8 +126,9 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-.PHONY: need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN need-DATASET need-REPO FORCE
-need-RECIPE need-GRID need-FILE need-MANIFEST need-RUN need-DATASET need-REPO: need-%:
+NEEDS := RECIPE GRID FILE MANIFEST RUN DATASET REPO REPOS TITLE
+.PHONY: $(NEEDS:%=need-%) FORCE
+$(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
 
 # uv picks torch and torchvision builds that fit each other; plain pip may not.

@@ -100,6 +100,16 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
         ),
         (["push-cold", "DATASET=a", "REPO=b/c", "PUBLIC=0"], "python -m open_vr1.hub.dataset a b/c"),
         (["test-live"], "python -m pytest --live tests/hub/test_live.py -s"),
+        (
+            ["push-checkpoints", "RUN=a", "REPO=b/c", "REVISION=run2", "DRY_RUN=1"],
+            "python -m open_vr1.hub.outbox push --run a --repo b/c --revision run2 --dry_run",
+        ),
+        (["outbox", "RUN=a"], "python -m open_vr1.hub.outbox show --run a"),
+        (["outbox-drain", "RUN=a"], "python -m open_vr1.hub.outbox drain --run a"),
+        (
+            ["release", "REPOS=datasets/o/data o/model", "TITLE=Ours 1.0", "NAMESPACE=o", "YES=1", "DRY_RUN=1"],
+            "python -m open_vr1.hub.release datasets/o/data o/model --title Ours 1.0 --namespace o --yes --dry_run",
+        ),
         (["hub", "ARGS=--port 8766"], "python -m tests.hub_server --port 8766"),
         (["test"], "python -m pytest"),
         (["test-all"], "python -m pytest --soak"),
@@ -163,6 +173,8 @@ def test_the_torch_backend_is_passed_on_to_uv(workspace):
         ("sweep", "make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml"),
         ("rewards", "make rewards FILE="),
         ("push-cold", "make push-cold DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k"),
+        ("push-checkpoints", "make push-checkpoints RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny"),
+        ("release", 'make release REPOS="datasets/open-vr1/cold-200k open-vr1/vr1-7b" TITLE="open-vr1 1.0"'),
     ],
 )
 def test_a_missing_recipe_or_file_is_named_with_an_example_before_anything_is_installed(target, example, workspace):

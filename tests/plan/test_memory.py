@@ -99,12 +99,12 @@ def one_step(recipes, name, monkeypatch, words):
     """A trainer that is ready to train the recipe, and the recipe's plan."""
     folder, _ = recipes
     made = []
-    monkeypatch.setattr(training, "train_to_the_end", lambda trainer, *args: made.append(trainer))
+    monkeypatch.setattr(training, "train_to_the_end", lambda *args: made.append(args))
     words = [*words, "--output_dir", str(tempfile.mkdtemp(dir=folder)), "--save_strategy", "no"]
     main = {"sft": sft.main, "ptst": grpo.main}[name]
     assert main(["--config", str(folder / f"{name}.yaml"), *words]) == 0
-    recipe = made[0].recipe
-    return made[0], recipe, make_plan(recipe, Cluster(1, "none"), offline=True)
+    trainer, recipe, *_ = made[0]
+    return trainer, recipe, make_plan(recipe, Cluster(1, "none"), offline=True)
 
 
 def batch_of(trainer):

@@ -72,7 +72,7 @@ def test_what_publishing_takes_is_in_the_plan(capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--push_to_hub", "true"], "push_to_hub: needs to know where: write hub_model_id"),
+        (["--push_to_hub", "true", "--hub_model_id", "null"], "push_to_hub: needs to know where: write hub_model_id"),
         (["--hub_model_id", "vr1-7b"], "hub_model_id: 'vr1-7b' names no repository; write <your name>/vr1-7b"),
         (["--hub_model_id", "a/b c"], "hub_model_id: 'a/b c' names no repository"),
         ([*PUBLISHED, "--hub_revision", "a/b"], "hub_revision: 'a/b' names no branch"),
