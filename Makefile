@@ -65,7 +65,7 @@ evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr
 
 rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
 rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again
-	$(if $(filter-out local,$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): a run is run again where make is called; leave it out))$(RUN.local) -m open_vr1.rerun $(MANIFEST) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
+	$(if $(filter-out local,$(LAUNCHER)),$(error LAUNCHER=$(LAUNCHER): a run is run again where make is called; leave it out))$(START.local) -m open_vr1.rerun $(MANIFEST) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
 
 sweep: EXAMPLE = RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml
 sweep: need-RECIPE need-GRID $(READY) ## one recipe, many variants and seeds: RECIPE=... GRID=recipes/vr1_tiny/sweep.yaml JOBS=2

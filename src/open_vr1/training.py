@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from accelerate.utils import broadcast_object_list
 from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCallback, ProcessorMixin, Trainer
 from trl import get_quantization_config
 
@@ -73,9 +74,13 @@ def claim_output_dir(recipe: Recipe) -> str | None:
     folder = Path(recipe.training.output_dir)
     checkpoint = recipe.training.resume_from_checkpoint or last_checkpoint(folder)
     if not checkpoint and recipe.values.get("hub_keep_state"):
-        with recipe.training.main_process_first(desc="state"):
-            # With the manifest, so that the run goes on under its id.
-            checkpoint = last_checkpoint(folder) or fetch_state(recipe)
+        # With the manifest, so that the run goes on under its id.
+        [checkpoint] = broadcast_object_list([fetch_state(recipe) if recipe.training.process_index == 0 else None])
+        if checkpoint and not Path(checkpoint).is_dir():
+            raise UserError(
+                f"{recipe.path}: hub_keep_state: this machine does not see {checkpoint}, which the first one has fetched; "
+                "write an output_dir on a disk that all of them share"
+            )
     if (folder / MANIFEST_FILE).is_file():
         check_same_recipe(recipe)
     elif any(folder.glob("checkpoint-*")):

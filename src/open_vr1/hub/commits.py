@@ -15,6 +15,7 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.hf_api import RepoFile
 
+from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal
 
 # The Hub's own file of every repository.
@@ -64,6 +65,10 @@ class Commit:
     oid: str
     sent: int
     difference: Difference
+
+
+class Moved(UserError):
+    """Somebody else's commit came first."""
 
 
 class Digests:
@@ -134,6 +139,7 @@ def commit_files(
     repo_type: str = "model",
     revision: str = "main",
     message: str,
+    parent: str | None = None,
     sha256: Mapping[str, str] | None = None,
     caller: Caller | None = None,
     tell: Tell | None = None,
@@ -154,6 +160,8 @@ def commit_files(
             A branch that exists.
         message (`str`):
             The commit's message.
+        parent (`str`, *optional*):
+            The branch's head as the caller has seen it. Where it has moved, nothing is sent and `Moved` is raised.
         sha256 (`Mapping[str, str]`, *optional*):
             Digests that are known, which saves reading those files once more.
         caller (`Caller`, *optional*):
@@ -166,6 +174,7 @@ def commit_files(
     """
     digests = Digests(files, sha256)
     work = _Commit(api, repo, repo_type, revision, message, digests, caller or Caller(), tell or (lambda *_: None))
+    work.parent = parent
     return work.run()
 
 
@@ -184,6 +193,7 @@ class _Commit:
         self.api, self.repo, self.digests, self.caller, self.tell = api, repo, digests, caller, tell
         self.place = {"repo_type": repo_type, "revision": revision}
         self.message = message
+        self.parent: str | None = None
         self.first: Difference | None = None
         self.operations: dict[str, CommitOperationAdd] = {}
 
@@ -200,6 +210,8 @@ class _Commit:
         self.first = self.first or missing
         if not missing:
             return missing.head
+        if self.parent and missing.head != self.parent:
+            raise Moved(f"{self.repo}: {self.place['revision']} has moved from {self.parent} to {missing.head}")
         self._send(missing.add)
         deletions = [CommitOperationDelete(name) for name in missing.delete]
         oid = self.api.create_commit(

@@ -226,6 +226,7 @@ def _storage(plan: Plan, recipe: Recipe, config: Any) -> tuple[dict[str, int], d
     hub = {"revisions": saves + 1, "bytes": weights * (saves + 1), "waiting": waiting}
     if recipe.args.hub_keep_state:
         hub["bytes"] += checkpoint
+        hub["waiting"] += checkpoint
     return disk, hub
 
 

@@ -67,12 +67,12 @@ def drain_run(outbox: Outbox, patience: float, follow: bool = False) -> None:
     from huggingface_hub.utils import disable_progress_bars
 
     from open_vr1.hub.calls import Caller, answers_within
-    from open_vr1.hub.outbox.drain import Drain
+    from open_vr1.hub.outbox.drain import FOLLOW_PATIENCE, Drain
 
     disable_progress_bars()
     if follow:
         os.nice(10)  # Training comes first.
-        patience = float("inf")
+        patience = FOLLOW_PATIENCE
 
     def say(words: str) -> None:
         print(f"{time.strftime('%FT%T')} {words}" if follow else words, flush=True)

@@ -3,8 +3,8 @@ Empties an outbox. One at a time works on a run; what fails is noted and tried a
 
     make outbox-drain RUN=outputs/vr1_7b/final
 
-With `--follow` it waits for more while the run trains. A Hub that is away is asked again for as long as the caller's patience;
-what it refuses is marked, told, and asked for again when the next checkpoint comes, as somebody may have mended it.
+With `--follow` it waits for more while the run trains, and goes on asking a Hub that is away, for a day after the training has
+ended. What the Hub refuses is marked, told, and asked for again when the next checkpoint comes, as somebody may have mended it.
 """
 
 import os
@@ -21,6 +21,10 @@ from open_vr1.hub.outbox.publisher import Publisher
 
 POLL_SECONDS = 0.5
 STATUS = "drain.json"
+# While the Hub does not answer for one entry, the others are tried for this long.
+BRIEF_SECONDS = 20.0
+FOLLOW_PATIENCE = 300.0
+GIVE_UP_SECONDS = 24 * 3600.0
 
 
 class Drain:
@@ -37,40 +41,68 @@ class Drain:
     """
 
     def __init__(self, outbox: Outbox, caller: Caller, say: Callable[[str], None] = print, api: HfApi | None = None):
-        self.outbox, self.say = outbox, say
+        self.outbox, self.say, self.caller = outbox, say, caller
         caller.tell = self._tell_of_trouble
+        self.patience = caller.patience
         self.doing = ""
         self.publisher = Publisher(outbox, api or HfApi(), caller, self._tell_of_bytes)
 
     def run(self, follow: bool = False) -> bool:
         """Whether everything has been published when it returns."""
-        with self.outbox.alone("drain") as alone:
-            if not alone:
-                self.say("another drain is at work on it")
+        waited = False
+        while True:
+            with self.outbox.alone("drain") as alone:
+                if alone:
+                    return self._run(follow)
+            if follow:  # The other one does it.
                 return True
-            try:
-                self.outbox.tidy()
-                self._passes(follow)
-            except HubUnreachable as error:
-                self.say(f"error: {error}; what is left waits: make outbox-drain RUN={self.outbox.run}")
-                return False
-            finally:
-                (self.outbox.folder / STATUS).unlink(missing_ok=True)
+            if not waited:
+                self.say("another drain is at work on it; waiting for that one")
+            waited = True
+            time.sleep(POLL_SECONDS)
+
+    def _run(self, follow: bool) -> bool:
+        try:
+            self.outbox.tidy()
+            if follow:
+                self._follow()
+            else:
+                self._pass()
+        finally:
+            (self.outbox.folder / STATUS).unlink(missing_ok=True)
         return not self.outbox.entries("waiting", "failed")
 
-    def _passes(self, follow: bool) -> None:
-        """Over all that is not done: at the start, and whenever something new has come."""
-        first = True
+    def _follow(self) -> None:
+        """A pass at the start, and one whenever something new has come or the Hub has been away."""
+        last_seen, pause = time.monotonic(), self.caller.first_pause
+        begin = True
         while True:
-            training = follow and self.outbox.at_work("training")
-            if first or self.outbox.entries("waiting"):
-                first = False
-                for entry in self.outbox.entries("waiting", "failed"):
-                    self._publish(entry)
+            training = self.outbox.at_work("training")
+            if begin or self.outbox.entries("waiting"):
+                begin = False
+                if self._pass():
+                    last_seen, pause = time.monotonic(), self.caller.first_pause
+                elif not training and time.monotonic() - last_seen > GIVE_UP_SECONDS:
+                    return
+                else:
+                    time.sleep(pause)
+                    pause = min(2 * pause, self.caller.longest_pause)
             elif training:
                 time.sleep(POLL_SECONDS)
             else:
                 return
+
+    def _pass(self) -> bool:
+        """Over all that is not done. One that the Hub does not answer for does not hold up the others; false, if there is one."""
+        everybody = True
+        for entry in self.outbox.entries("waiting", "failed"):
+            self.caller.patience = self.patience if everybody else min(self.patience, BRIEF_SECONDS)
+            try:
+                self._publish(entry)
+            except HubUnreachable as error:
+                everybody = False
+                self.say(f"error: {self.doing}: {error}; it waits: make outbox-drain RUN={self.outbox.run}")
+        return everybody
 
     def _publish(self, entry: Entry) -> None:
         if not entry.folder.is_dir():  # A newer state has taken its place.

@@ -14,17 +14,20 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from open_vr1.errors import UserError
 
 OUTBOX = "_outbox"
 FINAL = "final"
 STATE = "state-"
+LOCK_SECONDS = 0.5
 # File systems that cannot lock: two drains at once do the same things twice, and nothing worse.
 NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS}
 NO_LINKS = {errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EXDEV, errno.EMLINK}
@@ -48,13 +51,22 @@ class Destination:
     def branch(self, step: int) -> str:
         return f"{self.prefix}-step-{step:09d}"
 
+    def step_of(self, branch: str) -> int | None:
+        found = re.fullmatch(rf"{re.escape(self.prefix)}-step-(\d{{9}})", branch)
+        return int(found[1]) if found else None
+
+    def stage_of(self, tag: str) -> int | None:
+        found = re.fullmatch(re.escape(self.tag("stage-")) + r"(\d+)", tag)
+        return int(found[1]) if found else None
+
     def tag(self, name: str) -> str:
         """Tags of `main` have no prefix: `stage-1`, `final`."""
         return name if self.prefix == "main" else f"{self.prefix}-{name}"
 
     @property
     def state_repo(self) -> str:
-        return f"{self.repo}-state"
+        """The private one; each run has its own, as nothing but the newest state is kept in it."""
+        return f"{self.repo}-{self.tag('state')}"
 
 
 @dataclass(frozen=True)
@@ -164,13 +176,31 @@ class Outbox:
         return (self.folder / item.name / "entry.json").is_file()
 
     def tidy(self) -> None:
-        """Let go of files that a process was killed over."""
+        """Let go of what a process was killed over: files of what is done, folders that were being deleted, old states."""
         for entry in self.entries("done"):
             shutil.rmtree(entry.files, ignore_errors=True)
+        for folder in self.folder.glob(".*.gone"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.drop_old_states()
+
+    def drop_old_states(self) -> None:
+        """Of the trainer's state only the newest is of use."""
+        states = [entry for entry in self if entry.item.kind == "state"]
+        for entry in states[:-1]:
+            if entry.state != "done":
+                self._drop(entry)
+
+    def _drop(self, entry: Entry) -> None:
+        """In one step, so that nobody sees half of it."""
+        gone = self.folder / f".{entry.folder.name}.gone"
+        shutil.rmtree(gone, ignore_errors=True)
+        with contextlib.suppress(FileNotFoundError):
+            entry.folder.rename(gone)
+        shutil.rmtree(gone, ignore_errors=True)
 
     def held(self) -> int:
-        """Bytes of everything that waits."""
-        return sum(entry.size for entry in self.entries("waiting", "failed"))
+        """Bytes of the checkpoints that wait."""
+        return sum(entry.size for entry in self.entries("waiting", "failed") if entry.item.kind != "state")
 
     # ----- Taking in
 
@@ -220,16 +250,7 @@ class Outbox:
         """Whether this process is the only one in its role, `"training"` or `"drain"`; it ends with the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{role}.lock").open("w") as file:
-            try:
-                # Not flock: children would inherit it, and hold it when this process is killed.
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                yield False
-                return
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-            yield True
+            yield _locked(file, LOCK_SECONDS)
 
     def at_work(self, role: str) -> bool:
         """Whether another process has that role. Not for one's own: looking would give the lock back."""
@@ -237,14 +258,26 @@ class Outbox:
         if not file.is_file():
             return False
         with file.open("r+") as handle:
-            try:
-                fcntl.lockf(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except (BlockingIOError, PermissionError):
-                return True
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-        return False
+            return not _locked(handle)
+
+
+def _locked(file: IO[str], seconds: float = 0.0) -> bool:
+    """Whether the lock is this process's now. Who looks whether somebody holds it holds it for a moment."""
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            # Not flock: children would inherit it, and hold it when this process is killed.
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except (BlockingIOError, PermissionError):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.01)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            return True
+        else:
+            return True
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from open_vr1.console import Line, say
 from open_vr1.errors import UserError
 from open_vr1.hub.account import check_account
 from open_vr1.hub.calls import Caller, HubUnreachable, answers_within
+from open_vr1.hub.commits import remote_files
 from open_vr1.hub.outbox.drain import STATUS
 from open_vr1.hub.outbox.folder import Destination, Item, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
@@ -31,6 +32,7 @@ from open_vr1.hub.outbox.staging import MANIFEST, Stager
 from open_vr1.recipe import Recipe
 
 CHECK_SECONDS = 15.0
+STATE_SECONDS = 600.0
 POLL_SECONDS = 0.5
 # The drain is no process of the training job, and no load on it.
 NOT_FOR_THE_DRAIN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
@@ -179,9 +181,10 @@ class LivePublication(TrainerCallback):
             self._keep_draining()
             line.tell(total - len(left), total, left[0].folder.name)
             time.sleep(POLL_SECONDS)
-        # The drain's last steps come after the last entry is done.
         if self.drain is not None and not self.outbox.entries("waiting"):
-            self.drain.wait()
+            # Its last steps come after the last entry is done.
+            with suppress(subprocess.TimeoutExpired):
+                self.drain.wait(60 * self.recipe.args.hub_wait_minutes)
 
     def _sent(self) -> Any:
         try:
@@ -208,21 +211,27 @@ def fetch_state(recipe: Recipe) -> str | None:
     Returns:
         `str`, *optional*: the checkpoint to go on from.
     """
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import RepositoryNotFoundError, RevisionNotFoundError
-
     to, run = destination_of(recipe.values), Path(recipe.training.output_dir)
     if reason := offline():
         say(f"warning: {recipe.path}: hub_keep_state: {reason}, so {to.state_repo} is not asked for a state")
         return None
-    place = run / ".state.draft"
-    try:
-        Caller(patience=600).call(snapshot_download, to.state_repo, revision=to.prefix, local_dir=place)
-    except UserError as error:
-        if isinstance(error.__cause__, (RepositoryNotFoundError, RevisionNotFoundError)):
-            return None
-        raise UserError(f"{recipe.path}: hub_keep_state: {to.state_repo}: {error}") from error
-    checkpoint = next(place.glob("checkpoint-*"))
+    api, caller = HfApi(), Caller(patience=STATE_SECONDS, tell=say)
+    with answers_within():
+        try:
+            if not caller.call(api.repo_exists, to.state_repo):
+                return None
+            commit = caller.call(api.repo_info, to.state_repo).sha
+            names = caller.call(remote_files, api, to.state_repo, revision=commit)
+            steps = {name.partition("/")[0] for name in names if name.startswith("checkpoint-")}
+            if not steps:  # Its first state has not been sent to the end.
+                return None
+            place = run / ".state.draft"
+            for older in set(place.glob("checkpoint-*")) - {place / step for step in steps}:
+                shutil.rmtree(older)
+            caller.call(api.snapshot_download, to.state_repo, revision=commit, local_dir=place)
+        except UserError as error:
+            raise UserError(f"{recipe.path}: hub_keep_state: {to.state_repo}: {error}") from error
+    checkpoint = place / steps.pop()
     (place / MANIFEST).replace(run / MANIFEST)
     checkpoint.replace(run / checkpoint.name)
     shutil.rmtree(place, ignore_errors=True)

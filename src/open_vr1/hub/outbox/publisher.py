@@ -16,7 +16,7 @@ from huggingface_hub import HfApi
 
 from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal
-from open_vr1.hub.commits import Commit, commit_files, remote_files
+from open_vr1.hub.commits import Commit, Moved, commit_files, remote_files
 from open_vr1.hub.outbox.folder import FINAL, Destination, Entry, Item, Outbox
 from open_vr1.hub.outbox.publishable import NotPublishable, check_complete, check_discreet, clean
 from open_vr1.hub.outbox.staging import MANIFEST
@@ -62,7 +62,7 @@ class Publisher:
         for tag in tags:
             self._ensure_tag(tag, commit.oid)
         if item.stage_ended is not None and not self._finished():
-            self._write_index(self._manifest_of(entry), self._revisions(item, branch, tags))
+            self._write_index(self._manifest_of(entry))
         entry.mark_done(revision=branch, commit=commit.oid, tags=tags, bytes=commit.sent)
         return None
 
@@ -74,33 +74,39 @@ class Publisher:
             return
         self._ensure_repo(self.to.repo)
         self._ensure_branch(self.to.repo, self.to.prefix)
-        there = self.caller.call(remote_files, self.api, self.to.repo, revision=self.to.prefix)
+        while not self._claim_once(manifest):
+            pass
+        self.claimed = True
+
+    def _claim_once(self, manifest: dict[str, Any]) -> bool:
+        """False where another commit came in between, which has to be looked at."""
+        head = self.caller.call(self.api.repo_info, self.to.repo, revision=self.to.prefix).sha
+        there = self.caller.call(remote_files, self.api, self.to.repo, revision=head)
         if MANIFEST in there:
-            self._check_owner(self.to.repo, manifest)
-        elif others := sorted(set(there) - NOBODYS):
+            self._check_owner(self.to.repo, head, manifest)
+            return True
+        if others := sorted(set(there) - NOBODYS):
             raise HubRefusal(
                 f"hub_model_id: {self.to.repo}: its branch {self.to.prefix} holds {others[0]} and no {MANIFEST}, so it is "
                 f"somebody else's work; write another hub_model_id, or a hub_revision of its own{_next_prefix(self.to)}"
             )
-        else:
-            self._write_index(manifest, self._revisions())
-        self.claimed = True
+        try:
+            self._write_index(manifest, parent=head)
+        except Moved:
+            return False
+        return True
 
-    def _check_owner(self, repo: str, manifest: dict[str, Any]) -> None:
-        theirs = self._remote_manifest(repo)
+    def _check_owner(self, repo: str, commit: str, manifest: dict[str, Any]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            download = self.api.hf_hub_download
+            path = self.caller.call(download, repo, MANIFEST, revision=commit, cache_dir=folder)
+            theirs = json.loads(Path(path).read_text())
         if theirs["run"]["id"] != manifest["run"]["id"]:
             raise HubRefusal(
-                f"hub_model_id: {repo}: its branch {self.to.prefix} belongs to another run ({theirs['run']['name']}, "
-                f"{theirs['run']['id']}, begun {theirs['wall_clock']['started']}), and this is {manifest['run']['id']}; write "
-                f"another hub_model_id, or a hub_revision of its own{_next_prefix(self.to)}"
+                f"hub_model_id: {repo} belongs to another run ({theirs['run']['name']}, {theirs['run']['id']}, begun "
+                f"{theirs['wall_clock']['started']}), and this is {manifest['run']['id']}; write another hub_model_id, or a "
+                f"hub_revision of its own{_next_prefix(self.to)}"
             )
-
-    def _remote_manifest(self, repo: str) -> dict[str, Any]:
-        with tempfile.TemporaryDirectory() as folder:
-            path = self.caller.call(
-                self.api.hf_hub_download, repo, MANIFEST, revision=self.to.prefix, cache_dir=folder
-            )
-            return json.loads(Path(path).read_text())
 
     def _ensure_repo(self, repo: str) -> None:
         def ensure() -> None:
@@ -131,10 +137,17 @@ class Publisher:
 
         self.caller.call(ensure)
 
-    def _commit(self, repo: str, branch: str, folder: Path, message: str) -> Commit:
+    def _commit(self, repo: str, branch: str, folder: Path, message: str, parent: str | None = None) -> Commit:
         files = {str(path.relative_to(folder)): path for path in sorted(folder.rglob("*")) if path.is_file()}
         return commit_files(
-            self.api, repo, files, revision=branch, message=message, caller=self.caller, tell=self.tell
+            self.api,
+            repo,
+            files,
+            revision=branch,
+            message=message,
+            parent=parent,
+            caller=self.caller,
+            tell=self.tell,
         )
 
     # ----- What is sent beside the checkpoint's own files
@@ -148,7 +161,7 @@ class Publisher:
             draft.unlink()
         clean(entry.files, exact_base(manifest))
         state = json.loads((entry.files / "trainer_state.json").read_text())
-        revisions = self._revisions(item, branch, tags) if item.kind == "final" else ()
+        revisions = self._revisions() if item.kind == "final" else []
         place = Place(self.to.repo, branch, item.step, state.get("max_steps"), tuple(tags), tuple(revisions))
         manifest["revision"] = {"repo": self.to.repo, "branch": branch, "step": item.step, "tags": tags}
         (entry.files / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
@@ -158,25 +171,28 @@ class Publisher:
             raise NotPublishable(f"{entry.files / 'README.md'}: {'; '.join(wrong)}")
         check_discreet(entry.files, self.outbox.run.absolute())
 
-    def _write_index(self, manifest: dict[str, Any], revisions: list[dict[str, Any]]) -> None:
+    def _write_index(self, manifest: dict[str, Any], parent: str | None = None) -> None:
         """What the branch of the finished model holds until there is one."""
         from open_vr1.hub.model_card import Place, write_index_card
 
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
-            write_index_card(folder, manifest, Place(self.to.repo, self.to.prefix, revisions=tuple(revisions)))
+            write_index_card(folder, manifest, Place(self.to.repo, self.to.prefix, revisions=tuple(self._revisions())))
             (folder / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
             check_discreet(folder, self.outbox.run.absolute())
-            self._commit(self.to.repo, self.to.prefix, folder, "What is published here")
+            self._commit(self.to.repo, self.to.prefix, folder, "What is published here", parent)
 
-    def _revisions(self, item: Item | None = None, branch: str = "", tags: list[str] = ()) -> list[dict[str, Any]]:
-        """The rows of the table of checkpoints."""
+    def _revisions(self) -> list[dict[str, Any]]:
+        """The rows of the table of checkpoints: what is there, from whichever machine it came."""
+        refs = self.caller.call(self.api.list_repo_refs, self.to.repo)
+        tags = {ref.target_commit: ref.name for ref in refs.tags if self.to.stage_of(ref.name)}
         rows = []
-        for entry in self.outbox.entries("done"):
-            done, of = entry.note(), entry.item
-            if of.kind == "checkpoint":
-                rows.append(_row(of, done["revision"], done["tags"]))
-        return [*rows, _row(item, branch, tags)] if item else rows
+        for ref in sorted(refs.branches, key=lambda ref: ref.name):
+            if (step := self.to.step_of(ref.name)) is not None:
+                tag = tags.get(ref.target_commit)
+                stage = self.to.stage_of(tag) if tag else None
+                rows.append({"revision": ref.name, "step": step, "stage": stage, "tag": tag})
+        return rows
 
     def _manifest_of(self, entry: Entry) -> dict[str, Any]:
         file = entry.folder / MANIFEST
@@ -205,26 +221,19 @@ class Publisher:
             raise HubRefusal(
                 f"hub_keep_state: {repo} is public, and a trainer's state holds pickles; make it private, or delete it"
             )
-        self._ensure_branch(repo, self.to.prefix)
-        if MANIFEST in self.caller.call(remote_files, self.api, repo, revision=self.to.prefix):
-            self._check_owner(repo, self._manifest_of(entry))
+        head = self.caller.call(self.api.repo_info, repo).sha
+        if MANIFEST in self.caller.call(remote_files, self.api, repo, revision=head):
+            self._check_owner(repo, head, self._manifest_of(entry))
         files = {
             f"{item.source}/{path.relative_to(entry.files)}": path
             for path in sorted(entry.files.rglob("*"))
             if path.is_file()
         }
         files[MANIFEST] = entry.folder / MANIFEST
-        commit = commit_files(
-            self.api,
-            repo,
-            files,
-            revision=self.to.prefix,
-            message=f"State at step {item.step}",
-            caller=self.caller,
-            tell=self.tell,
-        )
-        self.caller.call(self.api.super_squash_history, repo, branch=self.to.prefix)
-        entry.mark_done(revision=self.to.prefix, commit=commit.oid, tags=[], bytes=commit.sent)
+        title = f"State at step {item.step}"
+        commit = commit_files(self.api, repo, files, message=title, caller=self.caller, tell=self.tell)
+        self.caller.call(self.api.super_squash_history, repo)
+        entry.mark_done(revision="main", commit=commit.oid, tags=[], bytes=commit.sent)
 
 
 def exact_base(manifest: Mapping[str, Any]) -> tuple[str, str | None] | None:
@@ -238,16 +247,12 @@ def exact_base(manifest: Mapping[str, Any]) -> tuple[str, str | None] | None:
     for run, entry in ((folder, FINAL), (folder.parent, folder.name.removeprefix("checkpoint-").zfill(9))):
         published = Outbox(run)
         if published.destination and Entry(published.folder / entry).state == "done":
-            return published.destination.repo, Entry(published.folder / entry).note()["revision"]
+            return published.destination.repo, Entry(published.folder / entry).note()["commit"]
     return None
 
 
 def _title(item: Item) -> str:
     return f"The model after {item.step} steps" if item.kind == "final" else f"Step {item.step}"
-
-
-def _row(item: Item, revision: str, tags: list[str]) -> dict[str, Any]:
-    return {"revision": revision, "step": item.step, "stage": item.stage_ended, "tag": tags[0] if tags else None}
 
 
 def _next_prefix(to: Destination) -> str:

@@ -45,7 +45,7 @@ class Stager:
         elif self._take(item):
             taken.append(item)
         state = Item("state", step, None, item.source)
-        if self.keep_state and self._take_state(state):
+        if self.keep_state and not self._full_disk(item) and self._take_state(state):
             taken.append(state)
         return taken
 
@@ -61,7 +61,8 @@ class Stager:
     def would_take(self) -> list[tuple[Item, int]]:
         """What `catch_up` would take in, with the bytes of its files, and what waits already."""
         found = [(item, self._size(item)) for item in self._found() if self._is_new(item)]
-        return [(entry.item, entry.size) for entry in self.outbox.entries("waiting", "failed")] + found
+        waiting = [(entry.item, entry.size) for entry in self.outbox.entries("waiting") if entry.item.kind != "state"]
+        return waiting + found
 
     def _found(self) -> list[Item]:
         states = self.outbox.run.glob(f"checkpoint-*/{TRAINER_STATE}")
@@ -89,15 +90,12 @@ class Stager:
         return True
 
     def _take_state(self, item: Item) -> bool:
-        """Of the trainer's state only the newest is of use, so those that wait make room for it."""
         if not self._is_new(item):
             return False
         source = self.outbox.run / item.source
         names = [str(path.relative_to(source)) for path in sorted(source.rglob("*")) if path.is_file()]
         self.outbox.take(item, names, self._manifest())
-        for entry in self.outbox.entries("waiting", "failed"):
-            if entry.item.kind == "state" and entry.item.step < item.step:
-                shutil.rmtree(entry.folder, ignore_errors=True)
+        self.outbox.drop_old_states()
         return True
 
     def _size(self, item: Item) -> int:
@@ -115,7 +113,10 @@ class Stager:
     def _no_room(self, item: Item) -> str | None:
         if self.limit_gib is not None and (held := self.outbox.held() + self._size(item)) > self.limit_gib * GIB:
             return f"the outbox would hold {held / GIB:.2f} GiB, and hub_outbox_gib is {self.limit_gib:g}"
-        # Links take nothing now, but what is linked is not freed by rotation.
+        return self._full_disk(item)
+
+    def _full_disk(self, item: Item) -> str | None:
+        """Links take nothing now, but what is linked is not freed by rotation."""
         files = (self.outbox.run / item.source).rglob("*")
         whole = sum(path.stat().st_size for path in files if path.is_file())
         if (free := shutil.disk_usage(self.outbox.run).free) < whole:
