@@ -59,11 +59,11 @@ def drain(run: Path, endpoint: str, token: str, xet: bool, follow: bool) -> None
     constants.ENDPOINT, constants.HF_HUB_DISABLE_XET = endpoint, not xet
     constants.HUGGINGFACE_CO_URL_TEMPLATE = endpoint + "/{repo_id}/resolve/{revision}/{filename}"
     disable_progress_bars()
-    caller = Caller(patience=20, first_pause=0.02, longest_pause=0.1)
+    caller = Caller(patience=40, first_pause=0.02, longest_pause=0.1)
     log = (run.parent / "drain.log").open("a", buffering=1)
     sys.stderr = log
     api = HfApi(endpoint=endpoint, token=token)
-    with answers_within(0.5):
+    with answers_within(2.0):
         Drain(Outbox(run), caller, lambda words: print(words, file=log), api).run(follow)
 
 
@@ -134,7 +134,7 @@ class FaultyDay:
         elif kind == "expired":
             faults.token_expired(**more)
         elif kind == "slow":
-            faults.delay(0.9, **more)  # Longer than is waited for an answer.
+            faults.delay(2.5, **more)  # Longer than is waited for an answer.
         else:
             faults.status(int(kind), **more, retry_after=0.1 if kind == "429" else None)
 
