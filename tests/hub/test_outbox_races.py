@@ -164,6 +164,14 @@ def test_a_state_that_was_half_deleted_is_forgotten(hub, tmp_path, caller):
     assert not drain(outbox, caller) and not half.exists()
 
 
+def test_a_kill_between_a_checkpoint_and_its_state_loses_neither(tmp_path):
+    outbox = outbox_of(tmp_path / "run", steps=(10, 20), finished=False)
+    Stager(outbox).checkpoint(20)
+    taken = Stager(outbox, keep_state=True).catch_up()
+    assert [item.name for item in taken] == ["000000010", "state-000000020"]
+    assert Stager(outbox, keep_state=True).catch_up() == []
+
+
 def test_a_waiting_state_takes_no_room_from_checkpoints(tmp_path):
     outbox = outbox_of(tmp_path / "run", steps=(10, 15), finished=False)
     (outbox.run / "checkpoint-10/optimizer.pt").write_bytes(bytes(3_000_000))

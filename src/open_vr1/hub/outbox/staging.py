@@ -56,7 +56,13 @@ class Stager:
 
     def catch_up(self) -> list[Item]:
         """Everything whole that the run's folder holds and the outbox has not seen."""
-        return [item for item in self._found() if self._take(item)]
+        found = self._found()
+        taken = [item for item in found if self._take(item)]
+        checkpoints = [item for item in found if item.kind == "checkpoint"]
+        if self.keep_state and checkpoints:
+            state = Item("state", checkpoints[-1].step, None, checkpoints[-1].source)
+            taken += [state] if self._take_state(state) else []
+        return taken
 
     def would_take(self) -> list[tuple[Item, int]]:
         """What `catch_up` would take in, with the bytes of its files, and what waits already."""
