@@ -34,6 +34,8 @@ from open_vr1.recipe import Recipe
 CHECK_SECONDS = 15.0
 STATE_SECONDS = 600.0
 POLL_SECONDS = 0.5
+# Between two starts of a drain that ends at once.
+RESTART_SECONDS = 10.0
 # The drain is no process of the training job, and no load on it.
 NOT_FOR_THE_DRAIN = ("WORLD_SIZE", "RANK", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
 
@@ -70,6 +72,7 @@ class LivePublication(TrainerCallback):
         self.outbox = Outbox(recipe.training.output_dir)
         self.stager = Stager(self.outbox, recipe.args.hub_outbox_gib, recipe.args.hub_keep_state)
         self.drain: subprocess.Popen | None = None
+        self.started = float("-inf")
         self.stack = ExitStack()
         self.told: set[str] = set()
 
@@ -122,7 +125,9 @@ class LivePublication(TrainerCallback):
         running = self.drain is not None and self.drain.poll() is None
         if running or offline() or not self.outbox.entries("waiting", "failed") or self.outbox.at_work("drain"):
             return
-        self._carefully(self._start_drain)
+        if time.monotonic() - self.started >= RESTART_SECONDS:
+            self.started = time.monotonic()
+            self._carefully(self._start_drain)
 
     def _start_drain(self) -> None:
         environment = {name: value for name, value in os.environ.items() if name not in NOT_FOR_THE_DRAIN}
