@@ -131,7 +131,13 @@ def test_a_run_that_goes_on_keeps_its_id_and_adds_its_time(recipes):
 def test_a_run_that_goes_on_from_the_state_on_the_hub_keeps_its_id_too(recipes, monkeypatch):
     then, manifest = begin(), Path("outputs/cold/open_vr1.json")
     state = manifest.rename("state.json")
-    monkeypatch.setattr(training, "fetch_state", lambda recipe: str(state.rename(manifest).with_name("checkpoint-1")))
+
+    def fetch(recipe):
+        state.rename(manifest)
+        manifest.with_name("checkpoint-1").mkdir()
+        return str(manifest.with_name("checkpoint-1"))
+
+    monkeypatch.setattr(training, "fetch_state", fetch)
     keeping = ["--push_to_hub", "true", "--hub_model_id", "open-vr1/x", "--hub_keep_state", "true"]
     assert claim_output_dir(read_recipe("tiny/sft.yaml", "sft", keeping)) == "outputs/cold/checkpoint-1"
     now = read_manifest("outputs/cold")

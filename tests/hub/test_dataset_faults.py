@@ -111,7 +111,7 @@ def test_these_are_all_the_calls(hub, upload_path, finished):
     check_published(hub, finished["one"])
 
 
-@pytest.mark.soak(sample=10)
+@pytest.mark.soak(sample=6)
 @pytest.mark.usefixtures("hurried")
 @pytest.mark.parametrize(("upload_path", "call", "fault"), CASES, indirect=["upload_path"])
 def test_after_a_fault_there_is_one_commit_under_one_tag(hub, upload_path, finished, call, fault, capsys):

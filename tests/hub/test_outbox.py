@@ -239,12 +239,14 @@ def test_a_run_is_published_with_one_command(hub, run, capsys):
     assert main(["push", "--run", str(run)]) == 0
     assert refs(hub.api())[0] == BRANCHES
     assert "000000020        done     main-step-000000020, stage-1" in capsys.readouterr().out
+    assert main(["push", "--run", str(run), "--repo", "me/run"]) == 2
+    assert "REPO=me/run: the token is writer's, who is not in me; write REPO=writer/run" in capsys.readouterr().err
     assert main(["push", "--run", str(run), "--repo", "open-vr1/other"]) == 2
     assert "published in open-vr1/run" in capsys.readouterr().err
 
 
 def test_a_drain_that_cannot_finish_ends_with_an_error(hub, run, capsys):
-    hub.faults.status(503, path="/api/", times=None)
+    hub.faults.status(503, path="/api/(models|repos)", times=None)
     assert main(["push", "--run", str(run), "--patience", "0.2"]) == 2
     assert "make outbox-drain RUN=" in capsys.readouterr().out
     hub.faults.clear()

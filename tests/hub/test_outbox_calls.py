@@ -78,7 +78,7 @@ def test_after_a_fault_at_any_call_everything_is_there_once(
     check_published(hub, repo)
     assert len(calls) > 60
     cases = [(call, fault) for call in calls for fault in FAULTS]
-    for number, (call, fault) in enumerate(soak_sample(cases, 12)):
+    for number, (call, fault) in enumerate(soak_sample(cases, 6)):
         repo = f"open-vr1/run-{number}"
         outbox = make_outbox(repo)
         hub.log.clear()

@@ -31,7 +31,7 @@ def digest(api, revision):
     return file.lfs.sha256
 
 
-@pytest.mark.soak(sample=6)
+@pytest.mark.soak(sample=5)
 @pytest.mark.parametrize("seed", range(200))
 def test_after_any_day_of_faults_and_kills_everything_is_published_once(hub, tmp_path, seed, weights):
     day = FaultyDay(hub, tmp_path, seed)

@@ -42,6 +42,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 def push_run(run: Path, repo: str | None, revision: str | None, dry_run: bool, patience: float) -> None:
     """Take everything whole that the run's folder holds into its outbox, and drain it."""
+    from huggingface_hub import HfApi
+
+    from open_vr1.hub.account import check_account, check_repo_id
+    from open_vr1.hub.calls import Caller
     from open_vr1.hub.outbox.live import destination_of
     from open_vr1.hub.outbox.staging import MANIFEST, Stager
 
@@ -52,9 +56,11 @@ def push_run(run: Path, repo: str | None, revision: str | None, dry_run: bool, p
     repo = repo or (then and then.repo)
     if not repo:
         raise UserError(f"RUN={run}: its recipe has no hub_model_id; write REPO=<you or an organisation>/<name>")
+    check_repo_id(repo)
     destination = Destination(repo, revision or (then.prefix if then else "main"))
     if dry_run:
         return tell_what_would_be_sent(outbox, destination)
+    check_account(HfApi(), repo, Caller(patience=patience))
     outbox.address(destination)
     Stager(outbox).catch_up()
     return drain_run(outbox, patience)
