@@ -8,16 +8,8 @@ from open_vr1.hub.outbox.folder import Destination, Outbox
 from open_vr1.hub.outbox.staging import Stager
 
 from .runs import write_run
+from .test_dataset_faults import FAULTS
 
-FAULTS = {
-    "cut": lambda faults, **call: faults.cut(**call),
-    "answer lost": lambda faults, **call: faults.lose_answer(**call),
-    "conflict": lambda faults, **call: faults.status(409, **call),
-    "moved": lambda faults, **call: faults.status(412, **call),
-    "limited": lambda faults, **call: faults.status(429, **call, retry_after=0.1),
-    "broken": lambda faults, **call: faults.status(500, **call),
-    "token expired": lambda faults, **call: faults.token_expired(**call),
-}
 # Content that the Hub has from another repository is not sent again.
 STORAGE = ("/cas/", "/storage/", "/lfs/")
 
