@@ -73,6 +73,13 @@ def test_of_two_runs_that_claim_a_repository_at_once_one_gets_it(hub, tmp_path, 
     assert first.claimed and not second.claimed
 
 
+def test_a_conflict_while_the_repository_is_made_is_not_taken_for_its_existence(hub, tmp_path, caller):
+    outbox = outbox_of(tmp_path / "run")
+    Stager(outbox).catch_up()
+    fault = hub.faults.status(409, method="POST", path="/repos/create$")
+    assert not drain(outbox, caller) and fault.hits and len(branches(hub)) == 4
+
+
 def test_an_entry_that_never_gets_through_holds_up_no_other(hub, tmp_path):
     outbox = outbox_of(tmp_path / "run")
     Stager(outbox).catch_up()

@@ -14,9 +14,10 @@ from collections.abc import Callable
 
 from huggingface_hub import HfApi
 
+from open_vr1.cold.steps import write_json
 from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal, HubUnreachable
-from open_vr1.hub.outbox.folder import Entry, Outbox, write_json
+from open_vr1.hub.outbox.folder import Entry, Outbox
 from open_vr1.hub.outbox.publisher import Publisher
 
 POLL_SECONDS = 0.5

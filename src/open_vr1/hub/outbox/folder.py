@@ -22,6 +22,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from open_vr1.cold.steps import write_json
 from open_vr1.errors import UserError
 
 OUTBOX = "_outbox"
@@ -278,13 +279,6 @@ def _locked(file: IO[str], seconds: float = 0.0) -> bool:
             return True
         else:
             return True
-
-
-def write_json(path: Path, value: Any) -> None:
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_text(json.dumps(value, indent=2) + "\n")
-    _sync(draft)
-    draft.replace(path)
 
 
 def _sync(path: Path) -> None:

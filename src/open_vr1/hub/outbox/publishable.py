@@ -11,6 +11,7 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from open_vr1.cold.steps import write_json
 from open_vr1.errors import UserError
 from open_vr1.hub.names import tokens_in
 
@@ -121,9 +122,7 @@ def _rewrite(path: Path, change: Any) -> None:
     value = json.loads(path.read_text())
     changed = change(value)
     if changed != value:
-        draft = path.with_name(f".{path.name}.draft")
-        draft.write_text(json.dumps(changed, indent=2) + "\n")
-        draft.replace(path)
+        write_json(path, changed)
 
 
 def _without(value: dict[str, Any], *keys: str) -> dict[str, Any]:

@@ -109,9 +109,11 @@ class Publisher:
             )
 
     def _ensure_repo(self, repo: str) -> None:
+        """A conflict is tried again: `exist_ok` would take one that is not about existence for an answer."""
+
         def ensure() -> None:
             if not self.api.repo_exists(repo):
-                self.api.create_repo(repo, private=True, exist_ok=True)
+                self.api.create_repo(repo, private=True)
 
         self.caller.call(ensure)
 
@@ -217,13 +219,13 @@ class Publisher:
         """Everything of the newest checkpoint, pickles too, where only its owner sees it; nothing older is kept."""
         repo = self.to.state_repo
         self._ensure_repo(repo)
-        if not self.caller.call(self.api.repo_info, repo).private:
+        info = self.caller.call(self.api.repo_info, repo)
+        if not info.private:
             raise HubRefusal(
                 f"hub_keep_state: {repo} is public, and a trainer's state holds pickles; make it private, or delete it"
             )
-        head = self.caller.call(self.api.repo_info, repo).sha
-        if MANIFEST in self.caller.call(remote_files, self.api, repo, revision=head):
-            self._check_owner(repo, head, self._manifest_of(entry))
+        if MANIFEST in self.caller.call(remote_files, self.api, repo, revision=info.sha):
+            self._check_owner(repo, info.sha, self._manifest_of(entry))
         files = {
             f"{item.source}/{path.relative_to(entry.files)}": path
             for path in sorted(entry.files.rglob("*"))

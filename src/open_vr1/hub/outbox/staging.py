@@ -57,7 +57,7 @@ class Stager:
     def catch_up(self) -> list[Item]:
         """Everything whole that the run's folder holds and the outbox has not seen."""
         found = self._found()
-        taken = [item for item in found if self._take(item)]
+        taken = [item for item in found if not self._over_limit(item) and self._take(item)]
         checkpoints = [item for item in found if item.kind == "checkpoint"]
         if self.keep_state and checkpoints:
             state = Item("state", checkpoints[-1].step, None, checkpoints[-1].source)
@@ -117,9 +117,15 @@ class Stager:
         return json.loads(mark.read_text())["stage_ended"] if mark.is_file() else None
 
     def _no_room(self, item: Item) -> str | None:
-        if self.limit_gib is not None and (held := self.outbox.held() + self._size(item)) > self.limit_gib * GIB:
-            return f"the outbox would hold {held / GIB:.2f} GiB, and hub_outbox_gib is {self.limit_gib:g}"
-        return self._full_disk(item)
+        return self._over_limit(item) or self._full_disk(item)
+
+    def _over_limit(self, item: Item) -> str | None:
+        if self.limit_gib is None or item.stage_ended is not None or item.kind == "final":
+            return None
+        held = self.outbox.held() + self._size(item)
+        if held <= self.limit_gib * GIB:
+            return None
+        return f"the outbox would hold {held / GIB:.2f} GiB, and hub_outbox_gib is {self.limit_gib:g}"
 
     def _full_disk(self, item: Item) -> str | None:
         """Links take nothing now, but what is linked is not freed by rotation."""
