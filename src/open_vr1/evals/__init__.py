@@ -1,0 +1,1 @@
+"""Benchmarks on the evaluation harness, scored with the verifier of the rewards: `make evaluate`."""
