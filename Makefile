@@ -1,7 +1,7 @@
 # Every target is one line into a module and makes .venv by itself. `make` alone prints the targets.
 
 PYTHON3 ?= python3 python3.13 python3.12 python3.11
-EXTRAS ?= dev
+EXTRAS ?= dev,eval
 SEED ?= 0
 VENV := .venv
 PYTHON = $(VENV)/bin/python
@@ -33,7 +33,7 @@ help: ## print this list
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
-install-gpu: EXTRAS := dev,gpu
+install-gpu: EXTRAS := dev,eval,gpu
 install-gpu: $(READY) ## the same for a CUDA machine: with vLLM, liger-kernel and DeepSpeed
 
 demo: $(READY) ## minutes on a CPU: a tiny model learns to look; see outputs/demo/report.html; SEED=1 for another seed
@@ -60,8 +60,9 @@ grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml
 	$(START) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+evaluate: need-RECIPE $(READY) ## benchmarks with intervals: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final; REVISION=stage-1 ACCELERATE=ddp
+	$(START) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) \
+		$(if $(REVISION),$(if $(filter local,$(LAUNCHER)),--model_revision $(REVISION))) $(ARGS)
 
 rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
 rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again

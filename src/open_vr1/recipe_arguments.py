@@ -219,9 +219,9 @@ class EvalArguments(RecipeArguments):
         max_completion_length (`int`, *optional*, defaults to `1024`):
             Most tokens that a completion may have.
         max_questions (`int`, *optional*):
-            Questions of each benchmark, drawn with the seed. All of them by default.
+            Questions of each benchmark, drawn by chance and always the same ones. All of them by default.
         seed (`int`, *optional*, defaults to `42`):
-            Seed of the sampling, of which every answer gets one of its own, and of `max_questions`.
+            Seed of the sampling, of which every answer gets one of its own.
         grey_images (`bool`, *optional*, defaults to `False`):
             Replace every picture by a grey one of its size: a model that looks falls to chance.
         engine (`str`, *optional*, defaults to `"transformers"`):

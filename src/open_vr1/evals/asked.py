@@ -22,6 +22,7 @@ from open_vr1.recipe_arguments import EvalArguments
 from open_vr1.rewards.formats import strict_format
 
 ROW = "open_vr1_row"
+NEEDED = ("prompt", "images", "solution")
 GREY = (128, 128, 128)
 
 
@@ -42,9 +43,8 @@ class AskedBenchmark:
 
     def __init__(self, asked: Asked, args: EvalArguments, model: str, replies: Replies):
         self.asked, self.args, self.model, self.replies = asked, args, model, replies
-        self.benchmark: Benchmark = (
-            benchmark(asked.name) if asked.is_ours else own_benchmark(asked.name, asked.columns)
-        )
+        self.columns = {**args.columns, **asked.columns}
+        self.benchmark: Benchmark = benchmark(asked.name) if asked.is_ours else own_benchmark(asked.name, self.columns)
         self.task = f"{PREFIX}{asked.name}"
         self.records: list[dict[str, Any]] = []
         self.rows_there = 0
@@ -89,13 +89,13 @@ class AskedBenchmark:
             )
         count = self.args.max_questions
         if count is not None and count < len(rows):
-            rows = rows.select(sorted(Random(self.args.seed).sample(range(len(rows)), count)))
+            # Always the same ones, whatever the seed of the sampling: runs are compared question by question.
+            rows = rows.select(sorted(Random(0).sample(range(len(rows)), count)))
         return rows
 
     def _check_columns(self, rows: Dataset) -> None:
-        wanted = {ours: self.asked.columns.get(ours, ours) for ours in ("prompt", "images", "solution")}
         if not self.asked.is_ours:
-            for ours, theirs in {**wanted, **self.asked.columns}.items():
+            for ours, theirs in {**{name: name for name in NEEDED}, **self.columns}.items():
                 if theirs not in rows.column_names:
                     raise UserError(
                         f"benchmarks: {self.asked.name}: there is no column {theirs}, only {', '.join(rows.column_names)}; "

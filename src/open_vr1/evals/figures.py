@@ -107,6 +107,11 @@ def draw(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) ->
     return value, np.concatenate(drawn), len(families)
 
 
+def count(figure: Figure, outcomes: Sequence[Outcome]) -> int:
+    """How many questions, or families of them, a figure is of."""
+    return round(sum(out_of for part in figure(outcomes) for _, out_of in part.values()))
+
+
 def estimate(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) -> Estimate:
     """A figure with its 95% interval."""
     return interval(*draw(figure, answers, seed))

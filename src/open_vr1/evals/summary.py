@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from open_vr1.evals.asked import AskedBenchmark
-from open_vr1.evals.figures import Outcome, average_of, draw, estimate, interval, mean
+from open_vr1.evals.figures import Outcome, average_of, count, draw, estimate, interval, mean
 from open_vr1.recipe import Recipe
 
 BUCKETS = 5
@@ -103,7 +103,7 @@ def _rows(one: AskedBenchmark, recipe: Recipe, revision: str | None) -> list[dic
                 "metric": metric,
                 "value": figure.value,
                 "ci95": [figure.low, figure.high],
-                "n": len({record["row"] for record in one.records}),
+                "n": count(one.benchmark.figures[metric], outcomes_by_sample(one.records)[0]),
                 "protocol": said if part else {**said, "max_questions": None},
                 "contamination": None,
             }
