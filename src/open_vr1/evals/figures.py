@@ -9,6 +9,7 @@ family, and so are the `samples` answers to one question: asking more often does
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import numpy as np
 from open_vr1.intervals import Estimate, wilson_interval
 
 DRAWS = 4000
-PART = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -96,15 +96,17 @@ def draw(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) ->
         np.array([[part.get(family, (0.0, 0.0))[side] for family in families] for part in parts]) for side in (0, 1)
     )
     value = float((won.sum(axis=1) / out_of.sum(axis=1)).mean())
-    random = np.random.default_rng(seed)
-    drawn = []
-    at_a_time = max(1, PART // len(families))
-    for start in range(0, DRAWS, at_a_time):
-        count = min(at_a_time, DRAWS - start)
-        often = random.multinomial(len(families), np.full(len(families), 1 / len(families)), size=count)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn.append(np.nanmean((often @ won.T) / (often @ out_of.T), axis=1))
-    return value, np.concatenate(drawn), len(families)
+    often = _often(len(families), seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = np.nanmean((often @ won.T) / (often @ out_of.T), axis=1)
+    return value, drawn, len(families)
+
+
+@lru_cache(maxsize=2)
+def _often(families: int, seed: int) -> np.ndarray:
+    """How often each family is in each draw; the same for all figures of as many families."""
+    shares = np.full(families, 1 / families)
+    return np.random.default_rng(seed).multinomial(families, shares, size=DRAWS).astype(np.float32)
 
 
 def count(figure: Figure, outcomes: Sequence[Outcome]) -> int:
