@@ -9,10 +9,10 @@ FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt")
 
 
 def identity(recipe: Recipe) -> str:
-    """The files of a folder by size and time, the commit of a Hub id, the address of an endpoint."""
-    if recipe.args.endpoint:
-        return f"{recipe.args.endpoint['url']} {recipe.args.endpoint['model']}"
+    """The files of a folder by size and time, the commit of a Hub id; of an endpoint the name, for addresses change."""
     model, revision = recipe.model.model_name_or_path, recipe.model.model_revision
+    if recipe.args.endpoint:
+        return f"{model} {revision} served as {recipe.args.endpoint['model']}"
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return f"{model} {hub_commit(model, revision, 'model') or revision}"
