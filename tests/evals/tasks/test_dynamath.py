@@ -108,6 +108,13 @@ def test_rows_without_the_columns_that_nobody_verified_are_read_too():
     assert figure_of(DYNAMATH, "algebra", [question.outcome(1.0)]) is None
 
 
+@pytest.mark.parametrize("numbered", [("1_1", "1_2"), (1, 2)])
+def test_variants_have_names_of_their_own_however_they_are_numbered(numbered):
+    questions = [DYNAMATH.read(dynamath_row(seed, question_id=number)) for seed in (1, 2) for number in numbered]
+    assert len({question.id for question in questions}) == 4
+    assert [question.family for question in questions] == ["1", "1", "2", "2"]
+
+
 def test_the_interval_knows_that_variants_stand_and_fall_together():
     together = estimate(DYNAMATH.figures["accuracy"], [variants(1, 10) + variants(2, 0) + variants(3, 10)])
     apart = estimate(DYNAMATH.figures["accuracy"], [[*variants(1, 7), *variants(2, 6), *variants(3, 7)]])

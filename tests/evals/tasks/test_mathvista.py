@@ -105,6 +105,12 @@ def test_a_question_is_read_without_its_picture_and_asked_with_it():
     assert MATHVISTA.read(without) == MATHVISTA.read(row)
 
 
+def test_a_mark_in_the_words_says_where_the_picture_goes():
+    row = mathvista_row(question="In <image> find AB.")
+    (message,) = messages(MATHVISTA.read(row), MATHVISTA.pictures(row))
+    assert [part["type"] for part in message["content"]] == ["text", "image", "text"]
+
+
 def outcomes(*answers: tuple[float, str, list[str]]):
     return [
         MATHVISTA.read(mathvista_row(pid=str(number), metadata={"task": task, "skills": skills})).outcome(score)

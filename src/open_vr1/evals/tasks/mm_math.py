@@ -3,7 +3,7 @@ MM-Math: 5,929 open questions from Chinese middle schools, in English, as the re
 
 The gold stands in boxes, else between the dollars of the last line. A number may be 0.01 off, whatever its size, as the
 authors' `eval.py` has it. That also takes any number for its hundredth or hundredfold, so that 0 passes for 1; ours does so
-only where one side says percent.
+only where one side says percent. Numbers within a list have to be exact.
 """
 
 import base64
