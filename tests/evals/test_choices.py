@@ -6,9 +6,9 @@ from open_vr1.evals.choices import letter_of, listed_choices, read_choices, spli
 
 SPLIT = {
     "MathVerse": ("Find x.\nChoices:\nA:40°\nB:60°", ["40°", "60°"]),
-    "with dots": ("Find x.\nChoices:\nA.r + 1\nB.2*r\nC.r*\\sqrt{2}", ["r + 1", "2*r", "r*\\sqrt{2}"]),
+    "with dots": ("Find x.\nChoices:\nA.s + 2\nB.3*s\nC.s*\\sqrt{5}", ["s + 2", "3*s", "s*\\sqrt{5}"]),
     "one Choice": ("Find x.\nChoice:\nA. True\nB. False", ["True", "False"]),
-    "DynaMath": ("Find x. choice: (A) 1/4 (B) 2/5 (C) 1/3 ", ["1/4", "2/5", "1/3"]),
+    "DynaMath": ("Find x. choice: (A) 1/6 (B) 3/7 (C) 1/2 ", ["1/6", "3/7", "1/2"]),
     "letters in the choices": ("Find x. Choices: (A) City A (B) City B", ["City A", "City B"]),
     "colons in the choices": ("Find x.\nChoices:\nA:AB:BC=1:2\nB:1:3", ["AB:BC=1:2", "1:3"]),
 }
@@ -37,8 +37,8 @@ def test_what_is_no_whole_list_stays_in_the_words(question):
 
 
 def test_choices_in_one_string_keep_semicolons_and_letters_of_their_own():
-    assert read_choices("A. ①; ③;B. ②; ③; C. No correct answer") == ["①; ③", "②; ③", "No correct answer"]
-    assert read_choices("A. 4 B. 3 C. 2 ;D. 1") == ["4", "3", "2", "1"]
+    assert read_choices("A. ①; ②;B. ③; ④; C. No correct answer") == ["①; ②", "③; ④", "No correct answer"]
+    assert read_choices("A. 9 B. 8 C. 6 ;D. 5") == ["9", "8", "6", "5"]
     moved = "A. Move it to get shape ;C.; B. Turn it to get shape ;C.; C. No correct answer"
     assert read_choices(moved) == ["Move it to get shape ;C.", "Turn it to get shape ;C.", "No correct answer"]
 

@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 _HEADING = re.compile(r"\s*\b(?:choices?|options?)\s*:\s*(?=\(?\s*A\s*[:.)])", re.IGNORECASE)
-# A mark has its choice behind it: We-Math writes "to get Shape ;C.; B. First …".
+# A mark has its choice behind it: We-Math has a stray semicolon before some letters at the end of a sentence (";C.;").
 _MARK = re.compile(r"(?:^|(?<=[\s;,]))\(?([A-Z])\s*[:.)．]\s*(?=[^\s;])")
 
 

@@ -81,7 +81,7 @@ def dynamath_row(seed: int = 1, variant: int = 1, **changes: Any) -> dict[str, A
     row = {
         "id": str(seed),
         "question_id": f"{seed}_{variant}",
-        "question": "What is the period of the function?",
+        "question": "How long is one period of the curve?",
         "decoded_image": picture(),
         "ground_truth": "2.0944",
         "answer_type": "float",

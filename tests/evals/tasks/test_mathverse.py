@@ -26,13 +26,13 @@ def verdict(given: str, version: str = "Text Dominant", **row):
         ("B", {"answer": "60°"}),
         ("C, A", {"answer": "A\nC"}),
         ("A and C", {"answer": "A\nC"}),
-        ("50.27", {**FREE, "answer": "Circumference $=50.27 \\mathrm{~cm}$"}),
-        ("50.27 cm", {**FREE, "answer": "Circumference $=50.27 \\mathrm{~cm}$"}),
-        ("(4, 0)", {**FREE, "answer": "$=(4,0)$"}),
-        ("1.75", {**FREE, "answer": "=\\frac{7}{4}"}),
-        ("13%", {**FREE, "answer": "$13 \\%$"}),
-        ("\\sqrt{96}", {**FREE, "answer": "4\\sqrt{6}"}),
-        ("Bugs Bunny", {**FREE, "answer": "Bugs Bunny"}),
+        ("20.46", {**FREE, "answer": "Border $=20.46 \\mathrm{~cm}$"}),
+        ("20.46 cm", {**FREE, "answer": "Border $=20.46 \\mathrm{~cm}$"}),
+        ("(1, 2)", {**FREE, "answer": "$=(1,2)$"}),
+        ("1.25", {**FREE, "answer": "=\\frac{5}{4}"}),
+        ("17%", {**FREE, "answer": "$17 \\%$"}),
+        ("\\sqrt{50}", {**FREE, "answer": "5\\sqrt{2}"}),
+        ("Ada", {**FREE, "answer": "Ada"}),
     ],
 )
 def test_right_answers(answer, row):
@@ -47,8 +47,8 @@ def test_right_answers(answer, row):
         ("Because of B", {}),
         ("A", {"answer": "A\nC"}),
         ("A, B, C", {"answer": "A\nC"}),
-        ("50.27 m", {**FREE, "answer": "Circumference $=50.27 \\mathrm{~cm}$"}),
-        ("50.3", {**FREE, "answer": "50.27"}),
+        ("20.46 m", {**FREE, "answer": "Border $=20.46 \\mathrm{~cm}$"}),
+        ("20.5", {**FREE, "answer": "20.46"}),
     ],
 )
 def test_wrong_answers(answer, row):
@@ -56,7 +56,7 @@ def test_wrong_answers(answer, row):
 
 
 def test_a_gold_that_cannot_be_compared_with_is_not_scored():
-    gold = "domain: (-\\infty, 1] and range: [0, \\infty)"
+    gold = "domain: (-\\infty, 2] and range: [3, \\infty)"
     assert verdict("1", **FREE, answer=gold).reason == "gold_unparsable"
 
 

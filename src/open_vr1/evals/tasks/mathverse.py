@@ -63,7 +63,7 @@ def read(row: Row) -> Question:
 
 
 def gold_of(answer: str, choices: list[str] | None) -> str:
-    """The answer as the verifier reads it: `C\\nD` is a set of letters, and `$=(4,0)$` has lost its left side."""
+    """The answer as the verifier reads it: `C\\nD` is a set of letters, and `$=(1,2)$` has lost its left side."""
     answer = answer.strip()
     if _LETTERS.fullmatch(answer):
         return "{" + ", ".join(answer.split()) + "}"
