@@ -53,23 +53,28 @@ def mean(kind: str | None = None, *names: str) -> Figure:
 
 
 def average_over(kind: str, *names: str) -> Figure:
-    """The plain average of the means of these groups, however many questions each has; of all groups by default."""
+    """
+    The plain average of the means of these groups, however many questions each has; of all groups by default.
+
+    Where one of the groups that are named was not asked, there is no such average: of the rest it would be another figure.
+    """
 
     def figure(outcomes: Sequence[Outcome]) -> list[Share]:
         there = names or tuple(sorted({name for outcome in outcomes for name in outcome.groups.get(kind, ())}))
-        return [part for name in there for part in mean(kind, name)(outcomes)]
+        parts = [part for name in there for part in mean(kind, name)(outcomes)]
+        return parts if all(parts) else []
 
     return figure
 
 
-def worst_of_family() -> Figure:
-    """The share of families of which every question is right."""
+def worst_of_family(of: int = 1) -> Figure:
+    """The share of families of which every question is right, among those of which at least `of` questions were asked."""
 
     def figure(outcomes: Sequence[Outcome]) -> list[Share]:
-        worst: dict[str, float] = {}
+        scores: dict[str, list[float]] = {}
         for outcome in outcomes:
-            worst[outcome.family] = min(outcome.score, worst.get(outcome.family, 1.0))
-        return [{family: (score, 1.0) for family, score in worst.items()}]
+            scores.setdefault(outcome.family, []).append(outcome.score)
+        return [{family: (min(each), 1.0) for family, each in scores.items() if len(each) >= of}]
 
     return figure
 
