@@ -11,7 +11,12 @@ PICTURE = Image.new("RGB", (4, 4))
 
 
 def row(**columns):
-    base = {"type": "human_test", "question": "What is the value of the tallest bar?", "answer": "14", "image": PICTURE}
+    base = {
+        "type": "human_test",
+        "question": "What is the value of the tallest bar?",
+        "answer": "14",
+        "image": PICTURE,
+    }
     return {**base, **columns}
 
 
@@ -58,7 +63,8 @@ def test_a_question_is_named_by_what_it_says_with_its_picture_or_without():
 def test_figures_of_people_and_of_captions_are_those_worked_out_by_hand():
     scores = [("human_test", 1.0), ("human_test", 0.0), ("human_test", 0.0), ("augmented_test", 1.0)]
     outcomes = [
-        chartqa.read(row(type=made_by, question=f"Bar {i}?")).outcome(score) for i, (made_by, score) in enumerate(scores)
+        chartqa.read(row(type=made_by, question=f"Bar {i}?")).outcome(score)
+        for i, (made_by, score) in enumerate(scores)
     ]
     figures = {name: estimate(figure, [outcomes]).value for name, figure in chartqa.BENCHMARK.figures.items()}
     assert figures == {"accuracy": 0.5, "human": pytest.approx(1 / 3), "augmented": 1.0}

@@ -86,7 +86,12 @@ def test_what_cannot_be_read_is_wrong_and_a_missing_gold_is_no_question():
 
 
 def test_all_questions_count_the_same_in_the_headline():
-    scores = {"validation_Math_1": 1.0, "validation_Math_2": 0.0, "validation_Math_3": 0.0, "validation_Physics_1": 1.0}
+    scores = {
+        "validation_Math_1": 1.0,
+        "validation_Math_2": 0.0,
+        "validation_Math_3": 0.0,
+        "validation_Physics_1": 1.0,
+    }
     scores |= {"validation_Art_Theory_3": 1.0, "validation_Architecture_and_Engineering_9": 0.0}
     outcomes = [mmmu.read(row(id=name)).outcome(score) for name, score in scores.items()]
     figures = {name: estimate(figure, [outcomes]).value for name, figure in mmmu.BENCHMARK.figures.items()}

@@ -40,7 +40,13 @@ def test_the_choices_are_split_off_the_words():
 
 @pytest.mark.parametrize(
     "words",
-    ["How many?", "Options: A: one only", "Options: A: , B: x", "Options: A: 1, B: 2 Options: A: 3, B: 4", "Options: B"],
+    [
+        "How many?",
+        "Options: A: one only",
+        "Options: A: , B: x",
+        "Options: A: 1, B: 2 Options: A: 3, B: 4",
+        "Options: B",
+    ],
 )
 def test_words_whose_choices_cannot_be_told_apart_stay_as_they_are(words):
     assert mmstar.split_options(words) == (words, None)
@@ -55,7 +61,9 @@ def test_a_mark_for_the_picture_is_not_read_to_the_model():
 
 
 def test_an_answer_is_a_letter_or_the_words_of_a_choice():
-    assert [verdict(text).score for text in ("C", "(C)", "In box B: the big one", "C: In box B: the big one")] == [1.0] * 4
+    assert [verdict(text).score for text in ("C", "(C)", "In box B: the big one", "C: In box B: the big one")] == [
+        1.0
+    ] * 4
     assert [verdict(text).score for text in ("B", "Under the cat.", "Cats", "A or C", "", "C: Here")] == [0.0] * 6
     question = mmstar.read(row())
     assert mmstar.BENCHMARK.score("Answer: C", question, None).reason == "no_answer_block"

@@ -107,9 +107,9 @@ def score(completion: str, question: Question, truncated: bool | None = None) ->
     accepted = question.facts["accepted"]
     verdicts = [verify(completion, gold, question.choices, truncated=truncated) for gold in accepted]
     best = max(verdicts, key=lambda verdict: -1.0 if verdict.score is None else verdict.score)
-    if best.score == 0 and best.answer is not None and not question.choices:
-        if any(_same_to_two_decimals(gold, best.answer) for gold in accepted):
-            return Verdict(1.0, best.answer, "correct")
+    missed = best.score == 0 and best.answer is not None and not question.choices
+    if missed and any(_same_to_two_decimals(gold, best.answer) for gold in accepted):
+        return Verdict(1.0, best.answer, "correct")
     return best
 
 
