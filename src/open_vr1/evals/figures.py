@@ -79,6 +79,29 @@ def worst_of_family(of: int = 1) -> Figure:
     return figure
 
 
+def all_of_group(kind: str) -> Figure:
+    """The share of groups of a kind of which every question is right; a group lies within one family."""
+
+    def figure(outcomes: Sequence[Outcome]) -> list[Share]:
+        worst: dict[tuple[str, str], float] = {}
+        for outcome in outcomes:
+            for name in outcome.groups.get(kind, ()):
+                key = outcome.family, name
+                worst[key] = min(outcome.score, worst.get(key, 1.0))
+        return [share([(family, score, 1.0) for (family, _), score in worst.items()])]
+
+    return figure
+
+
+def average_of_figures(*figures: Figure) -> Figure:
+    """The plain average of several figures of the same questions."""
+
+    def figure(outcomes: Sequence[Outcome]) -> list[Share]:
+        return [part for each in figures for part in each(outcomes)]
+
+    return figure
+
+
 def draw(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) -> tuple[float, np.ndarray, int]:
     """
     A figure, the same of `DRAWS` bootstrap draws of the families, and the number of families behind it.
