@@ -115,7 +115,7 @@ def _check_rows(recipe: Recipe, benchmark: Any) -> None:
     from open_vr1.data_sources import how_to_make, looks_local
 
     path = Path(benchmark.path).expanduser()
-    if looks_local(benchmark.path) and not path.exists():
+    if "://" not in benchmark.path and looks_local(benchmark.path) and not path.exists():
         raise UserError(
             f"{recipe.path}: benchmarks: {benchmark.name}: {benchmark.path}: there is no such file or folder; "
             f"{how_to_make(path) or 'check the path'}"

@@ -73,7 +73,7 @@ def test_the_results_say_how_they_were_made_and_what_could_not_be_read(rows, wri
     assert [row.metric for row in rows_of_results] == ["accuracy", "count", "compare", "bars", "rectangle"]
     assert sum(row.n for row in rows_of_results[1:]) == rows_of_results[0].n == len(rows)
     reading = said_so["readings"]["toy"]
-    unread = [sample for sample in samples if sample["answer"] is None and sample["reason"] != "correct"]
+    unread = [sample for sample in samples if sample["reason"] not in ("correct", "wrong")]
     assert reading["unread"] == len(unread) > 0 and reading["answers"] == len(samples)
     assert sum(bucket["n"] for bucket in reading["by_length"]) == len(samples)
     assert f"{reading['unread']} of {len(samples)} answers could not be read" in capsys.readouterr().out
@@ -97,21 +97,17 @@ def test_seeds_belong_to_the_answer_and_not_to_what_else_is_asked(rows, write_re
 # ----- What goes wrong on the way
 
 
-def test_a_model_that_stops_answering_costs_only_what_is_missing(rows, write_recipe, capsys):
+def test_a_server_that_dies_costs_only_what_is_missing(rows, write_recipe, capsys):
     with serve(rows, fails=lambda number: (503, "busy") if number > 25 else None) as server:
         assert evaluate(write_recipe(server.url)) == 2
-        error = capsys.readouterr().err
+    error = capsys.readouterr().err
     assert "run the same command again" in error and len(error.splitlines()) == 1
     assert not Path("out/results.json").exists()
-    path = Path("eval.yaml")
-    with serve(rows) as again:
-        # Another port is another address; the recipe's own is what replies are kept for.
-        again.asked.clear()
-        path.write_text(path.read_text().replace(server.url, again.url))
-        assert evaluate(str(path)) == 0
-        first = len(again.asked)
-        assert evaluate(str(path)) == 0
-        assert len(again.asked) == first == len(rows)
+    with serve(rows) as again:  # At another address, as a server that is started again may be.
+        assert evaluate(write_recipe(again.url)) == 0
+        assert len(again.asked) == len(rows) - 25
+        assert evaluate(write_recipe(again.url)) == 0
+        assert len(again.asked) == len(rows) - 25
     assert len(read_samples("out")) == len(rows)
 
 
@@ -212,18 +208,10 @@ def test_a_killed_run_ends_in_the_same_answers(tiny, write_recipe, tmp_path):
 def test_two_processes_share_the_questions(tiny, rows, write_recipe):
     write_recipe(model_name_or_path=str(tiny), batch_size=8, max_completion_length=4, temperature=0.0, dtype="float32")
     assert evaluate("eval.yaml", "--output_dir", "one") == 0
-    launch = [
-        sys.executable,
-        "-m",
-        "accelerate.commands.launch",
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-    ]
+    config = ROOT / "recipes/accelerate_configs/cpu.yaml"
     done = subprocess.run(
-        [*launch, "--mixed_precision", "no", "--dynamo_backend", "no", *command()[1:]],
+        [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config), *command()[1:]],
+        check=False,
         env=os.environ | {"PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,

@@ -58,7 +58,7 @@ class AskedBenchmark:
         headline = {"metric": self.benchmark.headline, "aggregation": self.gather, "higher_is_better": True}
         return {
             "task": self.task,
-            **self.asked.loaded_from(),
+            **self.asked.loaded_from,
             "output_type": "generate_until",
             "process_docs": self.choose,
             "doc_to_messages": self.ask,
@@ -88,10 +88,21 @@ class AskedBenchmark:
                 name, Image(decode=False) if isinstance(kind, Image) else List(Image(decode=False))
             )
         count = self.args.max_questions
-        if count is not None and count < len(rows):
-            # Always the same ones, whatever the seed of the sampling: runs are compared question by question.
-            rows = rows.select(sorted(Random(0).sample(range(len(rows)), count)))
-        return rows
+        return rows if count is None or count >= len(rows) else rows.select(self._some(rows, count))
+
+    def _some(self, rows: Dataset, count: int) -> list[int]:
+        """As many rows by whole families. The same ones whatever the seed of the sampling: runs are compared row by row."""
+        families: dict[str, list[int]] = {}
+        for number, row in enumerate(rows.remove_columns(self._pictures)):
+            question = self.benchmark.read(row)
+            families.setdefault(question.family or question.id or str(number), []).append(number)
+        drawn = list(families.values())
+        Random(0).shuffle(drawn)
+        chosen: list[int] = []
+        for family in drawn:
+            if len(chosen) + len(family) <= count:
+                chosen += family
+        return sorted(chosen or drawn[0][:count])
 
     def _check_columns(self, rows: Dataset) -> None:
         if not self.asked.is_ours:
@@ -125,6 +136,7 @@ class AskedBenchmark:
         decides = {
             "model": self.model,
             "words": messages(question, [], args.prompt_style, args.system_prompt),
+            "row": self._digest(doc),
             "pictures": [picture["sha256"] for picture in self._references(doc)],
             "grey": args.grey_images,
             "budget": [args.min_pixels, args.max_pixels],
@@ -146,15 +158,21 @@ class AskedBenchmark:
 
         return {**doc, **{name: opened(doc[name]) for name in self._pictures}}
 
+    def _digest(self, doc: Row) -> str:
+        """A hash of a row without its pictures."""
+        words = {name: str(value) for name, value in doc.items() if name not in self._pictures}
+        return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
+
     def _references(self, doc: Row) -> list[dict[str, Any]]:
-        """What tells the pictures of a row from others."""
-        references = []
-        for name in self._pictures:
-            cells = doc[name] if isinstance(doc[name], list) else [doc[name]]
-            for content in (_bytes_of(cell) for cell in cells if cell is not None):
-                width, height = Pictures.open(io.BytesIO(content)).size
-                references.append({"sha256": hashlib.sha256(content).hexdigest(), "width": width, "height": height})
-        return references
+        """What tells the pictures of a row from others: a hash of their files, or of what the row's words hold."""
+        if not self._pictures:
+            found = self.benchmark.pictures(doc)
+            return [_reference(picture.tobytes(), picture) for picture in found]
+        cells = [
+            cell for name in self._pictures for cell in (doc[name] if isinstance(doc[name], list) else [doc[name]])
+        ]
+        contents = [_bytes_of(cell) for cell in cells if cell is not None]
+        return [_reference(content, Pictures.open(io.BytesIO(content))) for content in contents]
 
     # ----- Scoring
 
@@ -199,6 +217,10 @@ class AskedBenchmark:
 
         self.records = sorted((dict(record) for row in rows for record in row), key=lambda r: (r["row"], r["sample"]))
         return draw(self.benchmark.figures[self.benchmark.headline], outcomes_by_sample(self.records))[0]
+
+
+def _reference(content: bytes, picture: Any) -> dict[str, Any]:
+    return {"sha256": hashlib.sha256(content).hexdigest(), "width": picture.size[0], "height": picture.size[1]}
 
 
 def _is_picture(feature: Any) -> bool:

@@ -22,7 +22,13 @@ from open_vr1.recipe_types import nearest
 
 TASKS = Path(__file__).parent / "tasks"
 PREFIX = "vr1_"
-FORMATS = {".parquet": "parquet", ".jsonl": "json", ".json": "json"}
+FORMATS = {
+    ".parquet": ("parquet", {}),
+    ".jsonl": ("json", {}),
+    ".json": ("json", {}),
+    ".csv": ("csv", {}),
+    ".tsv": ("csv", {"sep": "\t"}),
+}
 
 
 @dataclass(frozen=True)
@@ -43,8 +49,8 @@ class Asked:
             Split of the dataset.
         revision (`str`, *optional*):
             Branch, tag or commit.
-        options (`dict[str, Any]`):
-            What the task file gives the loader besides.
+        loaded_from (`dict[str, Any]`):
+            The same in the words of a task file.
         columns (`dict[str, str]`):
             Our column names to those of the user's own rows.
     """
@@ -55,27 +61,13 @@ class Asked:
     config: str | None
     split: str
     revision: str | None
-    options: dict[str, Any]
+    loaded_from: dict[str, Any]
     columns: dict[str, str]
 
     @property
     def place(self) -> dict[str, Any]:
         """Where its rows are, as an entry of a recipe's `datasets` has it."""
         return {"path": self.path, "split": self.split, "revision": self.revision}
-
-    def loaded_from(self) -> dict[str, Any]:
-        """The same in the words of a task file."""
-        place = Path(self.path).expanduser()
-        options = {**self.options, **({"revision": self.revision} if self.revision else {})}
-        path = str(place) if place.is_dir() else self.path
-        if place.suffix in FORMATS:
-            path, options = FORMATS[place.suffix], {"data_files": {self.split: str(place)}}
-        return {
-            "dataset_path": path,
-            "dataset_name": self.config,
-            "dataset_kwargs": options or None,
-            "test_split": self.split,
-        }
 
 
 def names() -> tuple[str, ...]:
@@ -103,33 +95,42 @@ _TaskFile.add_constructor("!function", lambda loader, node: node.value)
 def resolve(entry: str | BenchmarkEntry) -> Asked:
     """A recipe's entry with what its task file says."""
     entry = {"name": entry} if isinstance(entry, str) else entry
-    name = entry["name"]
-    if name not in names():
-        own = {"config": entry.get("config"), "split": entry.get("split", "train")}
-        return Asked(
-            name,
-            False,
-            entry["path"],
-            **own,
-            revision=entry.get("revision"),
-            options={},
-            columns=entry.get("columns", {}),
-        )
-    content = task_file(name)
-    options = dict(content.get("dataset_kwargs") or {})
-    files = options.pop("data_files", None)
-    path = content["dataset_path"] if not files else files[content["test_split"]]
-    is_moved = "path" in entry
-    return Asked(
-        name,
-        True,
-        entry.get("path", path),
-        entry.get("config", None if is_moved else content.get("dataset_name")),
-        entry.get("split", content["test_split"]),
-        entry.get("revision", None if is_moved else options.pop("revision", None)),
-        {} if is_moved else options,
-        {},
-    )
+    name, revision = entry["name"], entry.get("revision")
+    is_ours = name in names()
+    content = task_file(name) if is_ours else {}
+    split = entry.get("split", content.get("test_split", "train"))
+    if "path" in entry:
+        path, config = entry["path"], entry.get("config")
+        loaded_from = _loaded_from(path, config, split, revision)
+    else:
+        config = entry.get("config", content.get("dataset_name"))
+        options = dict(content.get("dataset_kwargs") or {})
+        path = options.get("data_files", {}).get(split, content["dataset_path"])
+        options |= {"revision": revision} if revision else {}
+        loaded_from = {
+            "dataset_path": content["dataset_path"],
+            "dataset_name": config,
+            "dataset_kwargs": options or None,
+        }
+    columns = entry.get("columns", {})
+    return Asked(name, is_ours, path, config, split, revision, {**loaded_from, "test_split": split}, columns)
+
+
+def _loaded_from(path: str, config: str | None, split: str, revision: str | None) -> dict[str, Any]:
+    """A file, a folder or a Hub id in the words of a task file."""
+    place = Path(path).expanduser()
+    if place.suffix in FORMATS:
+        kind, options = FORMATS[place.suffix]
+        return {
+            "dataset_path": kind,
+            "dataset_name": None,
+            "dataset_kwargs": {"data_files": {split: path if "://" in path else str(place)}, **options},
+        }
+    return {
+        "dataset_path": str(place) if place.is_dir() else path,
+        "dataset_name": config,
+        "dataset_kwargs": {"revision": revision} if revision else None,
+    }
 
 
 def problem_of(entry: str | BenchmarkEntry, style: str, earlier: Sequence[str | BenchmarkEntry]) -> str | None:

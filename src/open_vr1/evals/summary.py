@@ -36,7 +36,7 @@ def summarise(recipe: Recipe, asked: Sequence[AskedBenchmark], revisions: Mappin
             The commit of each benchmark's rows, where it is known.
     """
     records = [record for one in asked for record in one.records]
-    headlines = [_drawn(one, one.benchmark.headline) for one in asked]
+    headlines = [_headline(one) for one in asked]
     overall = average_of(headlines) if len(headlines) > 1 else interval(*headlines[0])
     return {
         "model": recipe.model.model_name_or_path,
@@ -81,6 +81,11 @@ def outcomes_by_sample(records: Sequence[Mapping[str, Any]], score: str = "score
 
 def _drawn(one: AskedBenchmark, figure: str) -> tuple[float, Any, int]:
     return draw(one.benchmark.figures[figure], outcomes_by_sample(one.records))
+
+
+def _headline(one: AskedBenchmark) -> tuple[float, Any, int]:
+    """The first figure that is of any question: an average over groups is not, where `max_questions` left one out."""
+    return next(drawn for figure in one.benchmark.figures if (drawn := _drawn(one, figure))[2])
 
 
 def _rows(one: AskedBenchmark, recipe: Recipe, revision: str | None) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ def _named(recipe: Recipe) -> Iterator[tuple[str, str, str, str | None]]:
 
         for i, entry in enumerate(recipe.args.benchmarks):
             place = resolve(entry).place
+            if "://" in place["path"]:
+                continue
             yield f"benchmarks[{i}]", "dataset", place["path"], place.get("revision")
     for key in ("datasets", "eval_datasets"):
         for i, entry in enumerate(getattr(recipe.args, key)):

@@ -8,7 +8,7 @@ from typing import Any
 
 from datasets import Dataset
 
-from open_vr1.evals.registry import PREFIX, TASKS, source
+from open_vr1.evals.registry import PREFIX, TASKS, resolve
 
 
 def harness_result(name: str, rows: Sequence[dict[str, Any]], answers: Sequence[str], folder: Path) -> dict[str, Any]:
@@ -38,7 +38,7 @@ def harness_result(name: str, rows: Sequence[dict[str, Any]], answers: Sequence[
     file = folder / f"{name}.parquet"
     Dataset.from_list(list(rows)).to_parquet(file)
     tasks = shutil.copytree(TASKS, folder / "tasks")
-    _read_rows_from(tasks / f"{name}.yaml", file, source(name).split, folder / "cache")
+    _read_rows_from(tasks / f"{name}.yaml", file, resolve(name).split, folder / "cache")
     manager = TaskManager(include_path=str(tasks), include_defaults=False)
     results = lmms_eval.evaluator.simple_evaluate(
         Scripted(), tasks=[PREFIX + name], task_manager=manager, bootstrap_iters=0, log_samples=False

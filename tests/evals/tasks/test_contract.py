@@ -47,10 +47,12 @@ def test_the_functions_that_the_task_file_names_are_there(name):
 
 @every_benchmark
 def test_the_task_file_says_where_its_rows_are(name):
-    source = registry.source(name)
-    assert source.path and source.split
-    if source.path in ("parquet", "json", "csv"):
-        assert source.split in source.options["data_files"]
+    asked = registry.resolve(name)
+    assert asked.path and asked.split == asked.loaded_from["test_split"] == task_file(name)["test_split"]
+    if asked.loaded_from["dataset_path"] in ("parquet", "json", "csv"):
+        assert asked.loaded_from["dataset_kwargs"]["data_files"][asked.split] == asked.path
+    else:
+        assert asked.loaded_from["dataset_path"] == asked.path
 
 
 @every_benchmark

@@ -7,7 +7,7 @@ from datasets import load_dataset
 
 from open_vr1.errors import UserError
 from open_vr1.evals.benchmark import messages
-from open_vr1.evals.registry import benchmark, source
+from open_vr1.evals.registry import benchmark, resolve
 
 from .rows import UNREADABLE, figure_of, mm_math_row, picture, said
 
@@ -97,8 +97,11 @@ def test_a_table_with_pictures_in_base64_is_asked_with_them(tmp_path):
         table = csv.DictWriter(opened, rows[0], delimiter="\t")
         table.writeheader()
         table.writerows(rows)
-    options = {**source("mm_math").options, "data_files": {"test": str(file)}}
-    read = load_dataset(source("mm_math").path, cache_dir=str(tmp_path), **options)["test"]
+    moved = resolve({"name": "mm_math", "path": str(file)}).loaded_from
+    there = resolve("mm_math").loaded_from
+    assert moved["dataset_path"] == there["dataset_path"]
+    assert moved["dataset_kwargs"] == {**there["dataset_kwargs"], "data_files": {"test": str(file)}}
+    read = load_dataset(moved["dataset_path"], cache_dir=str(tmp_path), **moved["dataset_kwargs"])["test"]
     for row, written in zip(read, rows, strict=True):
         assert MM_MATH.read(row) == MM_MATH.read(written)
         (message,) = messages(MM_MATH.read(row), MM_MATH.pictures(row))

@@ -72,7 +72,14 @@ def test_an_answer_is_a_letter_or_the_words_of_a_choice():
 
 
 def test_the_headline_averages_the_capabilities_and_accuracy_the_questions():
-    scores = {"coarse perception": [1.0, 0.0, 0.0, 0.0], "math": [1.0], "science & technology": [1.0, 0.0]}
+    scores = {
+        "coarse perception": [1.0, 0.0, 0.0, 0.0],
+        "fine-grained perception": [0.0],
+        "instance reasoning": [1.0],
+        "logical reasoning": [0.0],
+        "math": [1.0],
+        "science & technology": [1.0, 0.0],
+    }
     outcomes = [
         mmstar.read(row(index=f"{category}{i}", category=category)).outcome(score)
         for category, of in scores.items()
@@ -80,6 +87,6 @@ def test_the_headline_averages_the_capabilities_and_accuracy_the_questions():
     ]
     figures = {name: estimate(figure, [outcomes]).value for name, figure in mmstar.BENCHMARK.figures.items()}
     assert mmstar.BENCHMARK.headline == "average"
-    assert figures["average"] == pytest.approx((0.25 + 1.0 + 0.5) / 3)
-    assert figures["accuracy"] == pytest.approx(3 / 7)
+    assert figures["average"] == pytest.approx((0.25 + 0.0 + 1.0 + 0.0 + 1.0 + 0.5) / 6)
+    assert figures["accuracy"] == pytest.approx(4 / 10)
     assert (figures["coarse perception"], figures["math"], figures["science & technology"]) == (0.25, 1.0, 0.5)

@@ -63,9 +63,7 @@ class EndpointEngine:
                         continue
                     keep([(prompt, _reply(answer))])
 
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self.served.get("max_at_once", AT_ONCE), len(prompts))):
-                    group.create_task(ask())
+            await asyncio.gather(*(ask() for _ in range(min(self.served.get("max_at_once", AT_ONCE), len(prompts)))))
         return failed
 
     def _body(self, prompt: Prompt) -> dict[str, Any]:
