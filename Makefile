@@ -26,7 +26,7 @@ endif
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -61,7 +61,12 @@ grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) \
+		$(if $(filter local,$(LAUNCHER)),$(if $(REVISION),--model_revision $(REVISION))) $(ARGS)
+
+compare: EXAMPLE = RUNS=\"outputs/demo/cold outputs/demo/final\"
+compare: need-RUNS $(READY) ## evaluations side by side, question by question: RUNS="outputs/demo/cold outputs/demo/final" OUTPUT=outputs/compare/demo
+	$(PYTHON) -m open_vr1.evals.compare $(RUNS) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
 
 rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
 rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again
@@ -126,7 +131,7 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-NEEDS := RECIPE GRID FILE MANIFEST RUN DATASET REPO REPOS TITLE
+NEEDS := RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
 .PHONY: $(NEEDS:%=need-%) FORCE
 $(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }

@@ -121,7 +121,8 @@ def protocol(evaluation: Evaluation, benchmark: str) -> dict[str, Any]:
     row = next(iter(evaluation.figures(benchmark)), {})
     rows = {key: row.get(key) for key in ("dataset", "dataset_revision", "split")}
     general = {key: evaluation.results[key] for key in ASKED_ALIKE if key in evaluation.results}
-    return {key.replace("_", " "): value for key, value in {**general, **(row.get("protocol") or {}), **rows}.items()}
+    settings = {**general, **(row.get("protocol") or {}), **rows}
+    return {key.replace("_", " "): None if value is False else value for key, value in settings.items()}
 
 
 def protocol_apart(first: Evaluation, other: Evaluation, benchmark: str) -> list[str]:

@@ -126,7 +126,10 @@ def paired_test(parts: np.ndarray) -> tuple[float, str]:
 
 def sign_test(better: int, count: int) -> float:
     """The two-sided p-value of `better` heads of `count` throws of a fair coin, exactly."""
-    tail = sum(math.comb(count, k) for k in range(min(better, count - better) + 1))
+    ways, tail = 1, 0
+    for k in range(min(better, count - better) + 1):
+        tail += ways
+        ways = ways * (count - k) // (k + 1)
     return min(1.0, 2 * tail / 2**count)
 
 
