@@ -3,13 +3,16 @@
 import base64
 import hashlib
 import html
+import io
 import json
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
+from datasets import load_dataset
 from PIL import Image
 
 from open_vr1.evals.compare.contrast import contrast
@@ -18,6 +21,7 @@ from open_vr1.evals.compare.page import as_data, write_eval_report, write_page
 from open_vr1.evals.compare.pictures import Room
 from open_vr1.evals.compare.samples import LONGEST, cut, samples
 from open_vr1.evals.records import read_samples
+from open_vr1.evals.registry import Source
 from open_vr1.toy.world import build
 
 from .evaluations import evaluation, row, scored
@@ -172,6 +176,20 @@ def test_filters_and_pages_find_what_they_say(tmp_path):
     ]
 
 
+@browser
+def test_keys_move_between_questions_and_open_their_thinking(tmp_path):
+    first = evaluation(tmp_path / "first", scored(1, 1, 1))
+    second = evaluation(tmp_path / "second", scored(0, 0, 0))
+    keys = "".join(
+        f"document.activeElement.dispatchEvent(new KeyboardEvent('keydown', {{key: '{key}', bubbles: true}}));"
+        for key in ("j", "j", "j", "k", "o", "/")
+    )
+    note = """const cards = [...document.querySelectorAll('#cards > .sample')];
+    const open = cards.map((card) => card.querySelectorAll('details[open]').length);
+    document.body.dataset.seen = `|${open.join(' ')}|${document.activeElement.id}`;"""
+    assert seen(in_browser(compare(tmp_path, first, second), keys + note)) == ["0 2 0", "search"]
+
+
 # ----- What is on it
 
 
@@ -226,9 +244,7 @@ def test_every_answer_of_several_is_counted_and_some_are_shown(tmp_path):
 def world(tmp_path_factory):
     """Toy questions with their pictures, and an evaluation's rows of them."""
     folder = tmp_path_factory.mktemp("pictures") / "world"
-    build(folder, seed=0, rl=8, validation=4, test=12)
-    import pyarrow.parquet as pq
-
+    build(folder, seed=0, test=12)
     asked = pq.read_table(folder / "test.parquet").to_pylist()
     rows = [
         row(number, float(number % 2), id=one["id"], question=one["question"], gold=one["answer"])
@@ -249,8 +265,6 @@ def test_pictures_come_from_the_rows_on_this_machine(world, tmp_path):
     dataset, rows = world
     found = samples(read_evaluations([with_dataset(tmp_path / "a", rows, dataset)]))["questions"]
     assert all(len(question["pictures"]) == 1 and not question["missing"] for question in found)
-    import io
-
     encoded = found[0]["pictures"][0]["url"].partition(",")[2]
     assert Image.open(io.BytesIO(base64.b64decode(encoded))).size[0] > 8
 
@@ -260,6 +274,23 @@ def test_a_picture_that_is_elsewhere_says_where(world, tmp_path, dataset):
     found = samples(read_evaluations([with_dataset(tmp_path / "a", world[1], dataset)]))["questions"]
     assert all(not question["pictures"] and question["missing"] == 1 for question in found)
     assert found[3]["where"] == f"row 3, split test of {dataset}"
+
+
+def test_pictures_of_a_dataset_that_was_loaded_before_need_no_hub(world, tmp_path, monkeypatch):
+    dataset, rows = world
+    load_dataset("parquet", data_files={"test": str(dataset)}, cache_dir=str(tmp_path / "loaded"))
+    (made,) = (file.parent for file in (tmp_path / "loaded").rglob("dataset_info.json"))
+    # As `load_dataset("you/world")` would have left it.
+    kept = tmp_path / "cache/you___world/default/0.0.0" / ("a" * 40)
+    kept.mkdir(parents=True)
+    facts = json.loads((made / "dataset_info.json").read_text())
+    facts["dataset_name"] = facts["splits"]["test"]["dataset_name"] = "world"
+    (kept / "dataset_info.json").write_text(json.dumps(facts))
+    shutil.copy(next(made.glob("*.arrow")), kept / "world-test.arrow")
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("open_vr1.evals.registry.source", lambda name: Source("you/world", None, "test", {}))
+    found = samples(read_evaluations([with_dataset(tmp_path / "a", rows, "you/world")]))["questions"]
+    assert all(len(question["pictures"]) == 1 for question in found)
 
 
 def test_a_row_that_is_another_question_by_now_has_no_picture(world, tmp_path):

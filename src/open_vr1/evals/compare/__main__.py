@@ -49,7 +49,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.evals.compare.table import as_json, markdown, text
 
     tables = contrast(evaluations)
-    print(text(tables), flush=True)
 
     # ----- What is left of it
     plots = draw_plots(tables, evaluations)
@@ -58,6 +57,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     (folder / "compare.json").write_text(json.dumps(as_json(tables), indent=2) + "\n")
     (folder / "compare.md").write_text(markdown(tables, files))
     page = write_page(folder / "compare.html", evaluations, tables, plots)
+    print(text(tables))
     print(f"\n{page}, compare.md, compare.json and plots/ are in {folder}")
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from open_vr1.evals.compare.inputs import Evaluation, answers, headline, title
 from open_vr1.evals.compare.statistics import Difference, Drawn, average, difference, drawn, holm
-from open_vr1.evals.figures import Outcome, estimate, interval, mean
+from open_vr1.evals.figures import Outcome, draw, estimate, interval, mean
 from open_vr1.intervals import Estimate
 
 OVERALL = "overall"
@@ -74,37 +74,56 @@ class Table:
 
 
 def contrast(evaluations: Sequence[Evaluation]) -> list[Table]:
-    """What is compared, benchmark by benchmark; first all together where there are several."""
+    """What is compared, benchmark by benchmark; first the average where all have several."""
     benchmarks = list(dict.fromkeys(name for one in evaluations for name in one.benchmarks))
-    tables, pairs = [], {}
+    tables, pairs, draws = [], {}, Draws()
     for name in benchmarks:
-        metric, figure = headline(name)
         there = [one for one in evaluations if name in one.benchmarks]
-        cells = [_cell(one, name) for one in there]
-        drawn_first: dict[frozenset[str], Drawn] = {}
+        cells = [_cell(one, name, draws) for one in there]
         for one, cell in zip(there[1:], cells[1:], strict=True):
             first_rows, rows, notes = pair(there[0].rows[name], one.rows[name])
             cell.apart = protocol_apart(there[0], one, name) + notes
             cell.paired = len({row["id"] for row in rows})
-            if not rows:
-                continue
-            key = frozenset(row["id"] for row in rows)
-            if key not in drawn_first:
-                drawn_first[key] = drawn(figure, answers(first_rows))
-            pairs[name, one.name] = drawn_first[key], drawn(figure, answers(rows))
-            cell.difference = difference(pairs[name, one.name][1], drawn_first[key])
-        tables.append(Table(name, title(name), metric, cells))
-    if len(benchmarks) > 1:
-        tables.insert(0, _overall(evaluations, tables, pairs))
+            if rows:
+                pairs[name, one.name] = draws.of(one, name, rows), draws.of(there[0], name, first_rows)
+                cell.difference = difference(*pairs[name, one.name])
+        tables.append(Table(name, title(name), headline(name)[0], cells))
+    shared = [table for table in tables if len(table.cells) == len(evaluations)]
+    if len(shared) > 1:
+        tables.insert(0, _overall(evaluations, shared, pairs, draws))
     _correct(tables)
     return tables
+
+
+class Draws:
+    """Bootstrap draws, each made once: those of the first evaluation are wanted for every other one."""
+
+    def __init__(self):
+        self._figures: dict[Any, Drawn] = {}
+        self._lengths: dict[Any, tuple[float, np.ndarray, int]] = {}
+
+    def of(self, one: Evaluation, benchmark: str, rows: Sequence[dict[str, Any]]) -> Drawn:
+        key = one.name, benchmark, frozenset(row["id"] for row in rows)
+        if key not in self._figures:
+            self._figures[key] = drawn(headline(benchmark)[1], answers(rows))
+        return self._figures[key]
+
+    def lengths(self, one: Evaluation, benchmark: str) -> tuple[float, np.ndarray, int]:
+        key = one.name, benchmark
+        if key not in self._lengths:
+            rows = one.rows[benchmark]
+            tokens = [Outcome(row["id"], row["family"] or row["id"], {}, row["tokens"] or 0) for row in rows]
+            self._lengths[key] = draw(mean(), [tokens])
+        return self._lengths[key]
 
 
 def pair(
     first: Sequence[dict[str, Any]], other: Sequence[dict[str, Any]]
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]], list[str]]:
     """The rows of both whose question both have answered, and in words what was left out."""
-    asked = [{row["id"]: (row["question"], row["gold"], row["choices"]) for row in rows} for rows in (first, other)]
+    asked = [
+        {row["id"]: (row["question"], row["gold"], row["choices"] or []) for row in rows} for rows in (first, other)
+    ]
     both = asked[0].keys() & asked[1].keys()
     changed = {question for question in both if asked[0][question] != asked[1][question]}
     notes = []
@@ -140,7 +159,7 @@ def _said(value: Any) -> str:
     return words if len(words) <= 40 else f"{words[:37]}..."
 
 
-def _cell(one: Evaluation, benchmark: str) -> Cell:
+def _cell(one: Evaluation, benchmark: str, draws: Draws) -> Cell:
     rows = one.rows[benchmark]
     metric, figure = headline(benchmark)
     written = next((row for row in one.figures(benchmark) if row.get("metric") == metric), None)
@@ -148,42 +167,46 @@ def _cell(one: Evaluation, benchmark: str) -> Cell:
         accuracy = Estimate(written["value"], *written["ci95"])
     else:
         accuracy = estimate(figure, answers(rows))
-    lengths = [Outcome(row["id"], row["family"] or row["id"], {}, row["tokens"] or 0) for row in rows]
     return Cell(
         one,
         accuracy,
         len({row["id"] for row in rows}),
-        estimate(mean(), [lengths]),
+        _length(draws.lengths(one, benchmark)),
         float(np.mean([bool(row["well_formed"]) for row in rows])),
         float(np.mean([bool(row["clipped"]) for row in rows])),
     )
 
 
-def _overall(evaluations: Sequence[Evaluation], tables: Sequence[Table], pairs: dict[tuple[str, str], Any]) -> Table:
+def _length(*figures: tuple[float, np.ndarray, int]) -> Estimate:
+    value, draws = float(np.mean([one[0] for one in figures])), np.mean([one[1] for one in figures], axis=0)
+    return Estimate(value, *map(float, np.quantile(draws, [0.025, 0.975])))
+
+
+def _overall(
+    evaluations: Sequence[Evaluation],
+    shared: Sequence[Table],
+    pairs: dict[tuple[str, str], tuple[Drawn, Drawn]],
+    draws: Draws,
+) -> Table:
     """The plain average over the benchmarks that every evaluation has."""
-    shared = [table for table in tables if len(table.cells) == len(evaluations)]
+    names = [table.benchmark for table in shared]
     cells = []
-    for index, one in enumerate(evaluations) if shared else []:
+    for index, one in enumerate(evaluations):
         own = [table.cells[index] for table in shared]
-        figures = [
-            (table.benchmark, drawn(headline(table.benchmark)[1], answers(one.rows[table.benchmark])))
-            for table in shared
-        ]
-        together = average(figures)
-        lengths = [cell.length.value for cell in own]
+        together = average([(name, draws.of(one, name, one.rows[name])) for name in names])
         cell = Cell(
             one,
             interval(together.value, together.draws, len(together.parts)),
-            sum(cell.questions for cell in own),
-            Estimate(float(np.mean(lengths)), float("nan"), float("nan")),
-            float(np.mean([cell.format_rate for cell in own])),
-            float(np.mean([cell.clipped for cell in own])),
+            sum(part.questions for part in own),
+            _length(*(draws.lengths(one, name) for name in names)),
+            float(np.mean([part.format_rate for part in own])),
+            float(np.mean([part.clipped for part in own])),
         )
-        found = [(table.benchmark, pairs.get((table.benchmark, one.name))) for table in shared]
-        if index and all(both for _, both in found):
-            cell.difference = difference(*(average([(name, both[side]) for name, both in found]) for side in (1, 0)))
+        if index and all(part.difference for part in own):
+            found = [(name, pairs[name, one.name]) for name in names]
+            cell.difference = difference(*(average([(name, both[side]) for name, both in found]) for side in (0, 1)))
             cell.paired = sum(part.paired for part in own)
-            cell.apart = sorted({note for part in own for note in part.apart})
+            cell.apart = list(dict.fromkeys(note for part in own for note in part.apart))
         cells.append(cell)
     return Table(OVERALL, f"Average of {len(shared)} benchmarks", "plain average", cells)
 

@@ -97,7 +97,7 @@ def render(evaluations: Sequence[Evaluation], tables: Sequence[Table], plots: Se
         warning=f"{MARK} {WARNING}",
         figures=[(table, _figures(evaluations[0], table)) for table in benchmarks] if len(evaluations) == 1 else [],
         readings=[(cell, table, _reading(cell, table)) for table in benchmarks for cell in table.cells],
-        buckets=[(table, buckets(table)) for table in benchmarks],
+        buckets=[(table, buckets(table)) for table in benchmarks] if len(evaluations) == 1 else [],
         protocols=_protocols(evaluations, benchmarks),
         main_plots=plots[:OPEN_PLOTS],
         more_plots=plots[OPEN_PLOTS:],

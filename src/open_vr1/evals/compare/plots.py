@@ -48,7 +48,7 @@ def draw_plots(tables: Sequence[Table], evaluations: Sequence[Evaluation]) -> li
 
 def length_plot(table: Table, of: dict[str, str]) -> Plot:
     """Each model as a dot with both intervals, the checkpoints of a run joined."""
-    figure, axes = new_axes(f"Accuracy and length: {table.title}", "Mean completion length in tokens", height=3.3)
+    figure, axes = new_axes(f"Accuracy and length\n{table.title}", "Mean completion length in tokens", height=3.5)
     for training, cells in _by_training(table.cells).items():
         colour = LIGHT[of[training]]
         for cell in cells:
@@ -85,7 +85,9 @@ def steps_plot(table: Table, of: dict[str, str]) -> Plot | None:
     last = max(cell.evaluation.step for cells in paths.values() for cell in cells)
     last = max(last, shown[-1].end) if shown else last
     title = f"Accuracy along the training: {table.title}"
-    figure, axes = new_axes(title, "Training step", pad=PAD_OVER_STAGES if shown else PAD)
+    figure, axes = new_axes(
+        title.replace(": ", "\n"), "Training step", height=3.3, pad=PAD_OVER_STAGES if shown else PAD
+    )
     for training, cells in paths.items():
         steps, colour = [cell.evaluation.step for cell in cells], LIGHT[of[training]]
         values = [cell.accuracy.value for cell in cells]
@@ -120,7 +122,9 @@ def buckets_plot(table: Table, of: dict[str, str]) -> Plot | None:
         return None
     title = f"Accuracy by length: {table.title}"
     words = [bucket.words for bucket in found[cells[0].evaluation.name]]
-    figure, axes = new_axes(title, "", height=1.3 + (0.16 + 0.16 * len(cells)) * len(words), values="x")
+    figure, axes = new_axes(
+        title.replace(": ", "\n"), "", height=1.5 + (0.16 + 0.16 * len(cells)) * len(words), values="x"
+    )
     thickness = 0.8 / len(cells)
     for row, cell in enumerate(cells):
         colour, offset = LIGHT[of[cell.evaluation.training]], (row - (len(cells) - 1) / 2) * thickness
