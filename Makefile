@@ -23,10 +23,13 @@ ifeq ($(filter local slurm hf-jobs,$(LAUNCHER)),)
 $(error LAUNCHER=$(LAUNCHER): there are local, slurm and hf-jobs)
 endif
 
+# A process for each of the first cores, and one thread in each.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -63,6 +66,10 @@ evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
 evaluate: need-RECIPE $(READY) ## benchmarks with intervals: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final; REVISION=stage-1 ACCELERATE=ddp
 	$(START) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) \
 		$(if $(REVISION),$(if $(filter local,$(LAUNCHER)),--model_revision $(REVISION))) $(ARGS)
+
+compare: EXAMPLE = RUNS=\"outputs/demo/cold outputs/demo/final\"
+compare: need-RUNS $(READY) ## evaluations side by side, question by question: RUNS="outputs/demo/cold outputs/demo/final" OUTPUT=outputs/compare/demo
+	$(PYTHON) -m open_vr1.evals.compare $(RUNS) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
 
 rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
 rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again
@@ -102,13 +109,13 @@ hub: $(READY) ## a Hub on this machine, to try publishing without an account: pr
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
 test: $(READY) ## the test suite, offline; ARGS="-k schedule" picks tests
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-all: $(READY) ## the test suite with every soak at full size
-	$(PYTHON) -m pytest --soak $(ARGS)
+	$(PYTEST) --soak $(ARGS)
 
 test-newest: .venv-newest/.installed ## the test suite on the newest transformers 5 and hub 2, in an environment of its own
-	.venv-newest/bin/python -m pytest $(ARGS)
+	$(PYTEST:$(VENV)%=.venv-newest%) $(ARGS)
 
 test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py -s $(ARGS)
@@ -127,7 +134,7 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-NEEDS := RECIPE GRID FILE MANIFEST RUN DATASET REPO REPOS TITLE
+NEEDS := RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
 .PHONY: $(NEEDS:%=need-%) FORCE
 $(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
