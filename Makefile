@@ -118,7 +118,7 @@ test-newest: .venv-newest/.installed ## the test suite on the newest transformer
 	$(PYTEST:$(VENV)%=.venv-newest%) $(ARGS)
 
 test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
-	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py -s $(ARGS)
+	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py tests/evals/test_vllm_engine.py -s $(ARGS)
 
 test-serve: .venv-serve/.installed ## cold data from a real server, transformers serve, in an environment of its own
 	OMP_NUM_THREADS=1 .venv-serve/bin/python -m pytest tests/cold/test_transformers_serve.py -s $(ARGS)

@@ -1,10 +1,15 @@
-"""MathVision (MATH-V), all 3,040 questions: competition problems with a picture, choices or an open answer."""
+"""MathVision (MATH-V), all 3,040 questions: competition problems with a picture, choices or an open answer.
+
+Its authors compare numbers to two decimals, whatever their size, and so is it done here.
+"""
 
 import re
+from functools import partial
 
 from open_vr1.evals.benchmark import Benchmark, Question, Row
 from open_vr1.evals.figures import Figure, groups_of, mean
 from open_vr1.evals.harness_task import functions_of
+from open_vr1.evals.tolerance import verify_within
 from open_vr1.prompts import IMAGE_PLACEHOLDER
 
 SUBJECTS = (
@@ -31,6 +36,7 @@ FIGURES: dict[str, Figure] = {
     **{subject: mean("subject", subject) for subject in SUBJECTS},
     **{f"level {level}": mean("level", level) for level in LEVELS},
 }
+score = partial(verify_within, 0.005)
 SCHEMA = "lmms_eval/tasks/mathvision/utils.py"
 _MARK = re.compile(r"<image\d*>")
 
@@ -53,6 +59,6 @@ def pictures(row: Row) -> list:
 
 
 BENCHMARK = Benchmark(
-    name="mathvision", title="MathVision test", read=read, pictures=pictures, schema=SCHEMA, figures=FIGURES
+    name="mathvision", title="MathVision test", read=read, pictures=pictures, schema=SCHEMA, figures=FIGURES, score=score
 )
 doc_to_messages, doc_to_visual, doc_to_text, doc_to_target, process_results, headline = functions_of(BENCHMARK)

@@ -2,7 +2,7 @@
 
 from open_vr1.evals.benchmark import Benchmark
 from open_vr1.evals.harness_task import functions_of
-from open_vr1.evals.tasks.mathvision import FIGURES, SCHEMA, pictures, read
+from open_vr1.evals.tasks.mathvision import FIGURES, SCHEMA, pictures, read, score
 
 BENCHMARK = Benchmark(
     name="mathvision_testmini",
@@ -11,5 +11,6 @@ BENCHMARK = Benchmark(
     pictures=pictures,
     schema=SCHEMA,
     figures=FIGURES,
+    score=score,
 )
 doc_to_messages, doc_to_visual, doc_to_text, doc_to_target, process_results, headline = functions_of(BENCHMARK)
