@@ -31,6 +31,23 @@ class DatasetEntry(TypedDict, total=False):
     fraction: float | None
 
 
+class JudgeEntry(TypedDict, total=False):
+    """
+    A model that is asked whether an answer says what the right one says, beside the verifier: see `open_vr1.evals.judge`.
+
+    `url` is an OpenAI-compatible endpoint, up to and with `/v1`. `api_key` is the *name* of the environment variable that holds
+    the key. `max_at_once` requests are under way at a time, each for `timeout` seconds at most. `generation` goes into every
+    request as it is; by default it is `{temperature: 0, max_tokens: 1024}`.
+    """
+
+    url: Required[str]
+    model: Required[str]
+    api_key: str
+    max_at_once: int
+    timeout: float
+    generation: dict[str, Any]
+
+
 @dataclass
 class RecipeArguments:
     """
@@ -193,6 +210,8 @@ class EvalArguments(RecipeArguments):
             Where results are written. Beside the model by default.
         grey_images (`bool`, *optional*, defaults to `False`):
             Replace every picture by a grey one of its size: a model that looks falls to chance.
+        judge (`JudgeEntry`, *optional*):
+            A model that gives a second opinion on every answer. The score stays the verifier's.
     """
 
     temperature: float = 0.0
@@ -203,3 +222,14 @@ class EvalArguments(RecipeArguments):
     seed: int = 42
     output_dir: str | None = None
     grey_images: bool = False
+    judge: JudgeEntry | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        if self.judge is None:
+            return
+        if not self.judge["url"].startswith(("http://", "https://")):
+            raise ValueError(f"judge.url: {self.judge['url']} is no address; write one like http://127.0.0.1:8000/v1")
+        for key in ("max_at_once", "timeout"):
+            if self.judge.get(key, 1) <= 0:
+                raise ValueError(f"judge.{key}: {self.judge[key]} is too little; write a larger number")
