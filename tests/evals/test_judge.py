@@ -84,10 +84,6 @@ def right(number, payload):
     return 200, chat("CORRECT")
 
 
-def is_greeting(payload) -> bool:
-    return payload["messages"][-1]["content"] == "Hello"
-
-
 def test_verdicts_stand_beside_the_score(tmp_path, capsys):
     rows = [row(1, "2"), row(2, "9")]
     with serving(
@@ -100,31 +96,30 @@ def test_verdicts_stand_beside_the_score(tmp_path, capsys):
     assert "warning" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "fault",
-    [
-        lambda number, payload: (500, b"the engine died"),
-        lambda number, payload: (503, b"{}", {"Retry-After": "3600"}),
-        lambda number, payload: (429, b"{}", {"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}),
-        lambda number, payload: (401, b'{"error": {"message": "no key"}}'),
-        lambda number, payload: (404, b"nothing here"),
-        lambda number, payload: (400, b'{"error": "max_tokens is not supported"}'),
-        lambda number, payload: (200, b"<html><body>Welcome</body></html>"),
-        lambda number, payload: (200, b""),
-        lambda number, payload: (200, b'{"choices": []}'),
-        lambda number, payload: (200, b'{"choices": [{"message": {"content": 7}}]}'),
-        lambda number, payload: (200, chat("")),
-        lambda number, payload: (200, chat("", reasoning_content="CORRECT")),
-        lambda number, payload: (200, chat("The answer is CORRECT")),
-        lambda number, payload: (200, chat("CORRECT or INCORRECT")),
-        lambda number, payload: (200, chat("<think> CORRECT")),
-        lambda number, payload: (200, chat("yes")),
-        lambda number, payload: None,
-    ],
-    ids="500 503 429 401 404 400 html nothing choices number empty thinks chatty both cut yes closes".split(),
-)
+FAULTS = {
+    "500": (500, b"the engine died"),
+    "503": (503, b"{}", {"Retry-After": "3600"}),
+    "429": (429, b"{}", {"Retry-After": "Wed, 21 Oct 2099 07:28:00 GMT"}),
+    "401": (401, b'{"error": {"message": "no key"}}'),
+    "404": (404, b"nothing here"),
+    "400": (400, b'{"error": "max_tokens is not supported"}'),
+    "a page": (200, b"<html><body>Welcome</body></html>"),
+    "nothing": (200, b""),
+    "no choices": (200, b'{"choices": []}'),
+    "a number": (200, b'{"choices": [{"message": {"content": 7}}]}'),
+    "empty": (200, chat("")),
+    "only thinks": (200, chat("", reasoning_content="CORRECT")),
+    "a sentence": (200, chat("The answer is CORRECT")),
+    "both words": (200, chat("CORRECT or INCORRECT")),
+    "cut off": (200, chat("<think> CORRECT")),
+    "another word": (200, chat("yes")),
+    "hangs up": None,
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
 def test_no_fault_loses_a_row_or_makes_a_verdict(tmp_path, capsys, fault):
-    with serving(fault) as server:
+    with serving(lambda *_: FAULTS[fault]) as server:
         judged = judge_samples(ROWS, entry(server.url), tmp_path / "judge.jsonl")
         assert server.url not in json.dumps(judged)
     assert [one["id"] for one in judged] == [one["id"] for one in ROWS]
