@@ -139,20 +139,27 @@ def _is_number(value: Any) -> bool:
 
 def flag_known(benchmarks: Sequence[Benchmark], trained_on: Sequence[str]) -> list[Benchmark]:
     """The same with what is known of the datasets and models (Hub ids) that the training made use of."""
-    known = [(repo, allowed()["contamination"][repo]) for repo in trained_on if repo in allowed()["contamination"]]
     flagged = []
     for benchmark in benchmarks:
-        said = [benchmark.contamination] if benchmark.contamination else []
-        for repo, facts in known:
-            if _is_one_of(benchmark.name, facts["has"]):
-                said.append(f"{repo}, which was trained on, has its rows")
-            elif _is_one_of(benchmark.name, facts["shares"]):
-                said.append(f"{repo}, which was trained on, has rows of the same origins")
-        flagged.append(replace(benchmark, contamination="; ".join(said) or None))
+        said = benchmark.contamination or ""
+        new = [words for words in known_of(benchmark.name, trained_on) if words not in said]
+        flagged.append(replace(benchmark, contamination="; ".join(filter(None, [said, *new])) or None))
     return flagged
 
 
-def _is_one_of(name: str, others: Sequence[str]) -> bool:
+def known_of(name: str, trained_on: Sequence[str]) -> list[str]:
+    """What `allowed.yaml` knows of a benchmark's rows in these datasets and models."""
+    said = []
+    for repo in dict.fromkeys(trained_on):
+        facts = allowed()["contamination"].get(repo)
+        if facts and is_named(name, facts["has"]):
+            said.append(f"{repo}, which was trained on, has its rows")
+        elif facts and is_named(name, facts["shares"]):
+            said.append(f"{repo}, which was trained on, has rows of the same origins")
+    return said
+
+
+def is_named(name: str, others: Sequence[str]) -> bool:
     """Whatever the spelling; `mathvista_testmini` is MathVista."""
     squeezed = _slug(name).replace("_", "")
     return any(squeezed.startswith(_slug(other).replace("_", "")) for other in others)
