@@ -85,7 +85,8 @@ class Benchmark:
     @property
     def measurement(self) -> str:
         """What was measured and how; a figure of the same measurement takes the place of an earlier one."""
-        what = [self.name, self.metric, self.split, self.dataset, self.dataset_revision, self.n, self.protocol]
+        dataset = self.dataset and without_paths(self.dataset)
+        what = [self.name, self.metric, self.split, dataset, self.dataset_revision, self.n, self.protocol]
         return json.dumps(what, sort_keys=True, default=str)
 
 

@@ -6,6 +6,7 @@ The outbox on disk. A name that is there is whole: entries are made as drafts an
     _outbox/000000100/done.json       the commit that holds it
     _outbox/000000100/failed.json     why it could not be sent; it is tried again
     _outbox/000000100/skipped.json    why it was not taken in
+    _outbox/000000100/results.json    results that are to be published with it, or after it
     _outbox/final/, state-000000100/  the finished model; everything that going on elsewhere needs
 """
 
@@ -104,6 +105,7 @@ class Entry:
     def __init__(self, folder: Path):
         self.folder = folder
         self.files = folder / "files"
+        self.results = folder / "results.json"
 
     @property
     def item(self) -> Item:
@@ -154,6 +156,10 @@ class Outbox:
 
     def entries(self, *states: str) -> list[Entry]:
         return [entry for entry in self if entry.state in states]
+
+    def with_results(self) -> list[Entry]:
+        """What has been published, and has results that have not."""
+        return [entry for entry in self.entries("done") if entry.results.is_file()]
 
     @property
     def destination(self) -> Destination | None:
