@@ -117,9 +117,19 @@ class RecipeArguments:
 @dataclass
 class PublishedArguments(RecipeArguments):
     """
-    Keys about the Hub of what is trained, beside TRL's `push_to_hub`, `hub_model_id` and `hub_revision`.
+    Keys about what becomes of checkpoints: evaluated while it trains, and on the Hub, beside TRL's `push_to_hub`, `hub_model_id` and
+    `hub_revision`.
 
     Args:
+        eval_recipe (`str`, *optional*):
+            A recipe of `make evaluate`. Every checkpoint and the finished model are evaluated with it: see
+            `open_vr1.evals.callback`.
+        eval_where (`str`, *optional*, defaults to `"process"`):
+            Where: `"process"` is one of its own on this machine, `"slurm"` a job of its own, `"hf-jobs"` a machine of the
+            Hub that takes the published revision, `"here"` the training process itself, which waits.
+        eval_devices (`str`, *optional*):
+            GPUs for `"process"`, as `CUDA_VISIBLE_DEVICES` has them, or `"cpu"`. A run on GPUs has to say it: an evaluation
+            on the GPUs that it trains on could take the memory that it needs.
         hub_keep_state (`bool`, *optional*, defaults to `False`):
             Keep all that going on elsewhere needs, of the newest checkpoint, in the private repository
             `<hub_model_id>-state`, and begin from it where the output folder is empty.
@@ -130,6 +140,9 @@ class PublishedArguments(RecipeArguments):
             How long a finished run waits while nothing gets through to the Hub.
     """
 
+    eval_recipe: str | None = None
+    eval_where: str = field(default="process", metadata={"choices": ["process", "slurm", "hf-jobs", "here"]})
+    eval_devices: str | None = None
     hub_keep_state: bool = False
     hub_outbox_gib: float | None = None
     hub_wait_minutes: float = 30.0
@@ -212,6 +225,9 @@ class EvalArguments(RecipeArguments):
             Replace every picture by a grey one of its size: a model that looks falls to chance.
         judge (`JudgeEntry`, *optional*):
             A model that gives a second opinion on every answer. The score stays the verifier's.
+        push_to_hub (`bool`, *optional*, defaults to `False`):
+            Publish the results on the card of the revision that was evaluated, and the answers in a private dataset, as
+            `make push-results` does.
     """
 
     temperature: float = 0.0
@@ -223,6 +239,7 @@ class EvalArguments(RecipeArguments):
     output_dir: str | None = None
     grey_images: bool = False
     judge: JudgeEntry | None = None
+    push_to_hub: bool = False
 
     def __post_init__(self):
         super().__post_init__()

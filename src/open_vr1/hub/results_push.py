@@ -33,7 +33,7 @@ from open_vr1.hub.card_results import amended
 from open_vr1.hub.commits import Moved, commit_files, remote_files
 from open_vr1.hub.model_facts import trained_on
 from open_vr1.hub.names import hub_id
-from open_vr1.hub.outbox.folder import FINAL, Entry, Outbox
+from open_vr1.hub.outbox.folder import FINAL, Destination, Entry, Outbox
 from open_vr1.hub.outbox.publishable import check_discreet
 from open_vr1.hub.results import MERGED, Benchmark, eval_result_files, flag_known, merge, merged_text, read_results
 from open_vr1.run_facts import MANIFEST_FILE
@@ -152,23 +152,26 @@ def measured_by(folder: Path, repo: str | None = None, revision: str | None = No
     read_results(results)
     content = json.loads(results.read_text())
     name = str(content.get("model") or "")
-    model = next((place for place in (results.parent.parent, Path(name)) if (place / "config.json").is_file()), None)
-    model = model or next(
-        (place for place in (results.parent.parent,) if (place / "adapter_config.json").is_file()), None
-    )
+    places = [results.parent.parent, *([Path(name)] if name else [])]
+    model = next((place for place in places if _is_model(place) or entry_of(place)[0]), None)
     if model is None:
         if repo and hub_id(name) and repo != name:
             raise UserError(f"REPO={repo}: {results} is of {name}; write REPO={name}, or leave it out")
         return Measured(results, repo or hub_id(name), revision or content.get("revision") or "main")
     entry, published = entry_of(model)
-    if entry and published.repo == (repo or published.repo):
-        branch = published.prefix if entry.folder.name == FINAL else published.branch(entry.item.step)
-        if revision in (None, branch):
-            return Measured(results, published.repo, branch, model, entry)
-    return Measured(results, repo or (published and published.repo), revision or "main", model)
+    published = published or Destination("")
+    step = model.name.removeprefix("checkpoint-")
+    branch = published.branch(int(step)) if step != model.name and step.isdecimal() else published.prefix
+    if entry and repo in (None, published.repo) and revision in (None, branch):
+        return Measured(results, published.repo, branch, model, entry)
+    return Measured(results, repo or published.repo or None, revision or branch, model)
 
 
-def entry_of(model: Path) -> tuple[Entry | None, Any]:
+def _is_model(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in ("config.json", "adapter_config.json"))
+
+
+def entry_of(model: Path) -> tuple[Entry | None, Destination | None]:
     """A local model's place in the outbox of its run, and where that is published."""
     if model.name.startswith("checkpoint-"):
         outbox, name = Outbox(model.parent), model.name.removeprefix("checkpoint-").zfill(9)
@@ -284,6 +287,8 @@ def _check_same_model(manifest: dict[str, Any], model: Path, where: str) -> None
         ours, theirs = json.loads(own.read_text())["run"]["id"], manifest["run"]["id"]
         if ours != theirs:
             raise UserError(f"{where}: holds run {theirs}, and {model} is of {ours}; write the repository of that run")
+    if own and "revision" not in manifest:
+        raise UserError(f"{where}: holds no weights yet; publish the model first: make push-checkpoints RUN={run}")
     step = (manifest.get("revision") or {}).get("step")
     if own and state.is_file() and step not in (None, measured_step := json.loads(state.read_text())["global_step"]):
         raise UserError(f"{where}: is step {step}, and {model} is step {measured_step}; write the branch of that step")

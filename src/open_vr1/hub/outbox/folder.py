@@ -228,7 +228,7 @@ class Outbox:
             for name in names:
                 target = draft / "files" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _link(source / name, target)
+                link(source / name, target)
             for name, text in extra.items():
                 (draft / name).write_text(text)
         return entry
@@ -257,7 +257,7 @@ class Outbox:
         """Whether this process is the only one in its role, `"training"` or `"drain"`; it ends with the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{role}.lock").open("w") as file:
-            yield _locked(file, LOCK_SECONDS)
+            yield locked(file, LOCK_SECONDS)
 
     def at_work(self, role: str) -> bool:
         """Whether another process has that role. Not for one's own: looking would give the lock back."""
@@ -265,10 +265,10 @@ class Outbox:
         if not file.is_file():
             return False
         with file.open("r+") as handle:
-            return not _locked(handle)
+            return not locked(handle)
 
 
-def _locked(file: IO[str], seconds: float = 0.0) -> bool:
+def locked(file: IO[str], seconds: float = 0.0) -> bool:
     """Whether the lock is this process's now. Who looks whether somebody holds it holds it for a moment."""
     deadline = time.monotonic() + seconds
     while True:
@@ -298,7 +298,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:
