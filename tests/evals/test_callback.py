@@ -326,6 +326,15 @@ def test_failures_and_results_are_told_once_and_stop_nothing(run, tmp_path, caps
     ]
 
 
+def test_a_runner_that_does_not_come_up_is_told(run, capsys, monkeypatch):
+    monkeypatch.setattr("open_vr1.evals.callback.RUNNER", (sys.executable, "-m", "open_vr1.no_such_module"))
+    callback = EvaluationCallback(recipe(run))
+    callback.on_save(None, SimpleNamespace(global_step=10), None)
+    callback.runner.wait(60)
+    callback._tell()
+    assert "warning: what evaluates has ended with exit code 1" in capsys.readouterr().out
+
+
 def test_an_evaluation_in_the_training_draws_none_of_its_random_numbers():
     def draw():
         return random.random(), np.random.rand(), torch.rand(1).item()

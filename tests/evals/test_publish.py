@@ -158,7 +158,8 @@ def test_the_tag_of_a_stage_goes_along_also_after_a_kill(hub, run, tmp_path, cal
 def test_results_of_a_checkpoint_that_waits_are_published_with_it(hub, waiting, tmp_path, caller, capsys):
     publish_results(evaluate(waiting), caller=caller)
     shutil.rmtree(waiting / "checkpoint-10")
-    assert "wait with" in capsys.readouterr().out and drain(waiting, caller)
+    assert "wait with" in capsys.readouterr().out and len(load_dataset(DETAILS, "toy")) == 1
+    assert drain(waiting, caller)
     assert "| accuracy | 0.5 |" in read(hub, "README.md", tmp_path)
     assert not any(title.startswith("Results") for title in titles(hub))
     assert not Entry(waiting / "_outbox/000000010").results.exists()
@@ -176,6 +177,38 @@ def test_results_that_come_while_it_is_being_published_follow_it(hub, waiting, t
 
     monkeypatch.setattr(Entry, "mark_done", late)
     assert drain(waiting, caller) and "| accuracy | 0.5 |" in read(hub, "README.md", tmp_path)
+
+
+def test_results_that_another_process_has_just_published_are_no_error(hub, run, caller, monkeypatch):
+    """A drain and a runner may both be at it."""
+    entry, push = Entry(run / "_outbox/000000010"), results_push.push_waiting
+
+    def second(*args):
+        push(*args)
+        return push(*args)
+
+    monkeypatch.setattr(results_push, "push_waiting", second)
+    publish_results(evaluate(run), log=False, caller=caller)
+    assert len(titles(hub)) == 3 and entry.note()["results"] == hub.api().repo_info(REPO, revision=BRANCH).sha
+
+
+def test_results_of_a_checkpoint_go_to_its_own_branch_or_nowhere(hub, run, tmp_path, caller):
+    """Not to main, also where its place in the outbox is gone."""
+    shutil.rmtree(run / "_outbox/000000010")
+    publish_results(evaluate(run), log=False, caller=caller)
+    assert "| accuracy | 0.5 |" in read(hub, "README.md", tmp_path) and "Not evaluated." in read(
+        hub, "README.md", tmp_path, "main"
+    )
+
+
+def test_a_branch_that_holds_no_weights_yet_gets_no_results(hub, tmp_path, caller):
+    run = write_run(tmp_path / "run", (10,), finished=False)
+    outbox = Outbox(run)
+    outbox.address(Destination(REPO))
+    Stager(outbox).catch_up()
+    drain(run, caller)
+    with pytest.raises(UserError, match="holds no weights yet"):
+        publish_results(evaluate(run), REPO, "main", caller=caller)
 
 
 def test_results_that_the_hub_refuses_hold_nothing_back_and_are_kept(hub, run, caller, monkeypatch):

@@ -64,6 +64,7 @@ class EvaluationCallback(TrainerCallback):
         self.recipe, self.args = recipe, recipe.args
         self.queue = EvalQueue(recipe.training.output_dir)
         self.told: set[str] = set(self.queue.accuracies())
+        self.runner: subprocess.Popen | None = None
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -79,7 +80,10 @@ class EvaluationCallback(TrainerCallback):
         last = f"checkpoint-{max(steps)}" if steps and self._is_last(max(steps)) else None
         self._evaluate(FINAL, last)
         if waiting := self.queue.jobs():
-            say(f"{len(waiting)} evaluations go on; their results will be in {self.queue.results}")
+            say(
+                f"{len(waiting)} evaluations go on; their results will be in {self.queue.results}, and what they say in "
+                f"{self.queue.held / 'runner.log'}. After a kill: python {' '.join(RUNNER[1:])} {self.queue.run}"
+            )
 
     def _is_last(self, step: int) -> bool:
         state = self.queue.run / "trainer_state.json"
@@ -110,7 +114,7 @@ class EvaluationCallback(TrainerCallback):
         }
         with (self.queue.held / "runner.log").open("a") as log:
             # A session of its own, so that neither Ctrl-C nor the end of this process is its end.
-            subprocess.Popen(
+            self.runner = subprocess.Popen(
                 [*RUNNER, str(self.queue.run)],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -127,6 +131,11 @@ class EvaluationCallback(TrainerCallback):
 
     def _tell(self) -> None:
         """Once of each."""
+        if self.runner and self.runner.poll():
+            say(
+                f"warning: what evaluates has ended with exit code {self.runner.poll()}: {self.queue.held / 'runner.log'}"
+            )
+            self.runner = None
         for name, accuracy in self.queue.accuracies().items():
             if name not in self.told and accuracy is not None:
                 self.told.add(name)

@@ -120,23 +120,24 @@ def publish_results(
     benchmarks = read_results(measured.results)
     if measured.entry:
         put_beside(measured.entry, benchmarks)
-        if measured.entry.state != "done":
-            say(
-                f"the results wait with {measured.entry.folder}: make outbox-drain RUN={measured.entry.folder.parents[1]}"
-            )
-            return
+    waits = measured.entry is not None and measured.entry.state != "done"
+    if waits:
+        say(f"the results wait with {measured.entry.folder}: make outbox-drain RUN={measured.entry.folder.parents[1]}")
     if reason := offline():
+        if waits:
+            return
         later = f"make push-results RUN={folder}" + (f" REPO={repo}" if repo else "")
         raise UserError(f"RUN={folder}: {reason}, so nothing is published now; later: {later}")
     api, caller = HfApi(), caller or Caller(tell=say)
     with answers_within():
         check_account(api, measured.repo, caller)
-        if measured.entry:
-            commit = push_waiting(api, measured.repo, measured.entry, caller)
-        else:
-            branch = branch_of(api, measured.repo, measured.branch, caller)
-            commit = push_results(api, measured.repo, branch, benchmarks, caller, measured.model)
-        say(f"the results are on the card: {api.endpoint}/{measured.repo}/tree/{measured.branch} ({commit[:12]})")
+        if not waits:
+            if measured.entry:
+                branch, commit = measured.branch, push_waiting(api, measured.repo, measured.entry, caller)
+            else:
+                branch = branch_of(api, measured.repo, measured.branch, caller)
+                commit = push_results(api, measured.repo, branch, benchmarks, caller, measured.model)
+            say(f"the results are on the card: {api.endpoint}/{measured.repo}/tree/{branch} ({commit[:12]})")
         if log:
             place = push_details(api, measured.results.parent, measured.repo, measured.branch, caller, public=public)
             say(f"the answers are in {api.endpoint}/datasets/{place}")
@@ -193,11 +194,16 @@ def put_beside(entry: Entry, benchmarks: Sequence[Benchmark]) -> None:
 
 def push_waiting(api: HfApi, repo: str, entry: Entry, caller: Caller) -> str:
     """The results that wait with a checkpoint that has been published; they wait no longer then."""
-    text = entry.results.read_text()
-    commit = push_results(api, repo, entry.note()["revision"], read_results(entry.results, merged=True), caller)
+    try:
+        text, benchmarks = entry.results.read_text(), read_results(entry.results, merged=True)
+    except (FileNotFoundError, UserError):
+        if entry.results.is_file():
+            raise
+        return entry.note("done")["results"]  # Another process was first.
+    commit = push_results(api, repo, entry.note()["revision"], benchmarks, caller)
     write_json(entry.folder / "done.json", {**entry.note("done"), "results": commit})
-    if entry.results.read_text() == text:  # Or there are newer ones, which the next look sends.
-        entry.results.unlink()
+    if entry.results.is_file() and entry.results.read_text() == text:  # Newer ones are sent by the next look.
+        entry.results.unlink(missing_ok=True)
     return commit
 
 

@@ -11,6 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from huggingface_hub import HfApi
 
@@ -117,7 +118,8 @@ class Drain:
                 self.say(f"error: {self.doing}: {error}; they wait: make outbox-drain RUN={self.outbox.run}")
             except Exception as error:  # noqa: BLE001  # They must not hold back the checkpoints.
                 aside = entry.results.with_name("results_failed.json")
-                entry.results.replace(aside)
+                with suppress(FileNotFoundError):
+                    entry.results.replace(aside)
                 self.say(f"error: {self.doing}: {error}; they are in {aside}")
             else:
                 self.say(f"{self.doing}: published on the card of {entry.note()['revision']}")
