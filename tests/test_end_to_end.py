@@ -15,6 +15,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor
 
 from open_vr1 import evaluate, grpo, sft
 from open_vr1.cold.__main__ import main as make_cold_data
+from open_vr1.evals.records import read_samples
 from open_vr1.hub.card_check import check_card
 from open_vr1.vision_parts import vision_parameters
 
@@ -136,10 +137,10 @@ def test_evaluation_scores_every_question_once(recipes, final, capsys):
     config = ["--config", str(recipes / "eval.yaml"), "--model_name_or_path", str(final)]
     assert evaluate.main([*config, "--max_completion_length", "6"]) == 0
     results = json.loads((final / "eval" / "results.json").read_text())
-    samples = [json.loads(line) for line in (final / "eval" / "samples.jsonl").read_text().splitlines()]
+    samples = read_samples(final / "eval")
     assert results["n"] == len({sample["id"] for sample in samples}) == 12
-    assert results["accuracy"] == sum(sample["correct"] for sample in samples) / 12
-    assert max(sample["length"] for sample in samples) <= 6
+    assert results["accuracy"] == sum(sample["score"] for sample in samples) / 12
+    assert max(sample["tokens"] for sample in samples) <= 6
     assert "accuracy" in capsys.readouterr().out.splitlines()[-1]
 
 

@@ -85,6 +85,14 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.evaluate --config a.yaml --model_name_or_path outputs/final",
         ),
         (
+            ["evaluate", "RECIPE=a.yaml", "MODEL=o/m", "REVISION=main-step-000000100"],
+            "python -m open_vr1.evaluate --config a.yaml --model_name_or_path o/m --model_revision main-step-000000100",
+        ),
+        (
+            ["compare", "RUNS=a b/eval", "OUTPUT=c"],
+            "python -m open_vr1.evals.compare a b/eval --output_dir c",
+        ),
+        (
             ["sweep", "RECIPE=a.yaml", "GRID=b.yaml", "JOBS=2"],
             "python -m open_vr1.sweep --config a.yaml --grid b.yaml --jobs 2",
         ),
@@ -176,6 +184,7 @@ def test_the_torch_backend_is_passed_on_to_uv(workspace):
         ("grpo", "make grpo RECIPE=recipes/vr1_tiny/ptst.yaml"),
         ("evaluate", "make evaluate RECIPE=recipes/vr1_tiny/eval.yaml"),
         ("sweep", "make sweep RECIPE=recipes/vr1_tiny/ptst.yaml GRID=recipes/vr1_tiny/sweep.yaml"),
+        ("compare", 'make compare RUNS="outputs/demo/cold outputs/demo/final"'),
         ("rewards", "make rewards FILE="),
         ("push-cold", "make push-cold DATASET=outputs/vr1_tiny/cold_data REPO=open-vr1/cold-200k"),
         ("push-checkpoints", "make push-checkpoints RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny"),

@@ -46,7 +46,7 @@ PTST = {
 EVAL = {
     "task": "eval",
     "model_name_or_path": "outputs/base",
-    "eval_datasets": [{"path": "outputs/world/test.parquet"}],
+    "benchmarks": [{"name": "toy", "path": "outputs/world/test.parquet"}],
 }
 
 
@@ -255,9 +255,34 @@ def test_a_missing_key_is_named(key):
     assert key in refusal({name: GRPO[name] for name in GRPO if name != key})
 
 
-def test_an_evaluation_reads_eval_datasets():
-    assert "eval_datasets" in refusal({**EVAL, "eval_datasets": []})
-    assert "rename the key" in refusal({**EVAL, "datasets": [{"path": "a/b"}]})
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"benchmarks": []}, "benchmarks: this key is missing; write benchmarks: ["),
+        ({"benchmarks": ["tois"]}, "benchmarks[0]: tois is none of"),
+        ({"benchmarks": ["tois"]}, "the nearest is toy"),
+        ({"benchmarks": ["toy", {"name": "toy", "path": "x"}]}, "benchmarks[1]: toy is there twice"),
+        ({"benchmarks": [{"name": "toy", "columns": {"prompt": "q"}}]}, "columns are for rows of your own"),
+        ({"benchmarks": [{"name": "a b", "path": "x"}]}, "'a b' is no name"),
+        ({"benchmarks": [{"name": "mine", "path": "x"}], "prompt_style": "official"}, "have no official prompt"),
+        ({"benchmarks": [{"nam": "toy"}]}, "the nearest is name"),
+        ({"datasets": [{"path": "a/b"}]}, "an evaluation asks benchmarks"),
+        ({"eval_datasets": [{"path": "a/b"}]}, "an evaluation asks benchmarks"),
+        ({"max_prompt_length": 9}, "would leave out questions"),
+        ({"samples": 4}, "are all the same; write temperature"),
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"temperature": -1.0}, "temperature is 0 or more"),
+        ({"top_p": 0.0}, "top_p is above 0"),
+        ({"engine": "vlm"}, "nearest is vllm"),
+        ({"engine": "endpoint"}, "write both engine: endpoint and endpoint:"),
+        ({"endpoint": {"url": "x", "model": "y"}}, "write both engine: endpoint and endpoint:"),
+        ({"endpoint": {"url": "x"}, "engine": "endpoint"}, "endpoint.model: this key is missing"),
+        ({"vllm": {"tensor_parallel_size": 2}}, "do nothing with engine: transformers"),
+        ({"prompt_style": "trainde"}, "nearest is trained"),
+    ],
+)
+def test_what_is_wrong_with_an_evaluation_is_said(changes, said):
+    assert said in refusal({**EVAL, **changes})
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from open_vr1 import evaluate, rerun, rerun_differences, sft
 from open_vr1.cold.__main__ import main as make_cold_data
 from open_vr1.errors import UserError
+from open_vr1.evals.records import read_samples
 from open_vr1.manifest import RunManifest, read_manifest
 from open_vr1.recipe import read_recipe
 from open_vr1.rerun import new_folder, write_recipe
@@ -88,8 +89,8 @@ def test_the_environment_of_a_recipe_is_set_again(here, monkeypatch):
 
 def test_an_evaluation_gives_the_same_results_in_a_folder_of_its_own(here):
     assert rerun.main(["outputs/cold/eval", "--output_dir", "outputs/again"]) == 0
-    first, second = (Path(place, "samples.jsonl").read_text() for place in ("outputs/cold/eval", "outputs/again"))
-    assert first == second and len(first.splitlines()) == 4
+    first, second = (read_samples(place) for place in ("outputs/cold/eval", "outputs/again"))
+    assert first == second and len(first) == 4
 
 
 def test_cold_data_is_made_again_from_its_manifest(tmp_path, monkeypatch):

@@ -201,28 +201,69 @@ class GRPOArguments(PublishedArguments):
     guardrail_limits: dict[str, float] = field(default_factory=dict)
 
 
+class BenchmarkEntry(TypedDict, total=False):
+    """
+    One benchmark: a name of `open_vr1.evals.tasks`, or any other name for rows of your own.
+
+    `path`, `config`, `split` and `revision` say where the rows are, if not where the benchmark's authors keep them: a Hub id, a
+    folder, or a `.parquet`, `.jsonl` or `.json` file. `columns` maps our names to those of your own rows.
+    """
+
+    name: Required[str]
+    path: str
+    config: str | None
+    split: str
+    revision: str | None
+    columns: dict[str, str]
+
+
+class EndpointEntry(TypedDict, total=False):
+    """An OpenAI-compatible endpoint that serves the model: address up to and with `/v1`, name there, variable with the key."""
+
+    url: Required[str]
+    model: Required[str]
+    api_key: str
+    max_at_once: int
+    timeout: float
+    attempts: int
+    wait: float
+
+
 @dataclass
 class EvalArguments(RecipeArguments):
     """
-    Keys of an evaluation, beside those of [`RecipeArguments`]. Its rows are `eval_datasets`.
+    Keys of an evaluation, beside those of [`RecipeArguments`].
 
     Args:
+        benchmarks (`list[str | BenchmarkEntry]`):
+            What is asked.
+        prompt_style (`str`, *optional*, defaults to `"trained"`):
+            The words around a question: `"trained"` as in the training rows, `"official"` as the benchmark's authors have them,
+            `"boxed"` with an instruction to reason and to box the answer.
+        samples (`int`, *optional*, defaults to `1`):
+            Answers to each question. Figures are their mean; nothing is asked again because of what it says.
         temperature (`float`, *optional*, defaults to `0.0`):
             Sampling temperature; 0 takes the likeliest token.
         top_p (`float`, *optional*, defaults to `1.0`):
             Share of the probability that is sampled from.
         max_completion_length (`int`, *optional*, defaults to `1024`):
             Most tokens that a completion may have.
-        batch_size (`int`, *optional*, defaults to `32`):
-            Questions answered at a time.
-        num_samples (`int`, *optional*):
-            Questions to ask. All of them by default.
+        max_questions (`int`, *optional*):
+            Questions of each benchmark, drawn by chance and always the same ones. All of them by default.
         seed (`int`, *optional*, defaults to `42`):
-            Seed of the sampling.
-        output_dir (`str`, *optional*):
-            Where results are written. Beside the model by default.
+            Seed of the sampling, of which every answer gets one of its own.
         grey_images (`bool`, *optional*, defaults to `False`):
             Replace every picture by a grey one of its size: a model that looks falls to chance.
+        engine (`str`, *optional*, defaults to `"transformers"`):
+            What the model runs on: `"transformers"`, `"vllm"` in this process, or an `"endpoint"`.
+        batch_size (`int`, *optional*, defaults to `32`):
+            Questions answered at a time by transformers.
+        vllm (`dict[str, Any]`, *optional*):
+            Arguments of `vllm.LLM`, like `tensor_parallel_size`.
+        endpoint (`EndpointEntry`, *optional*):
+            Where `engine: endpoint` asks.
+        output_dir (`str`, *optional*):
+            Where results are written. `eval` in the model's folder by default, or a folder of its name in `outputs/eval`.
         judge (`JudgeEntry`, *optional*):
             A model that gives a second opinion on every answer. The score stays the verifier's.
         push_to_hub (`bool`, *optional*, defaults to `False`):
@@ -230,23 +271,42 @@ class EvalArguments(RecipeArguments):
             `make push-results` does.
     """
 
+    benchmarks: list[str | BenchmarkEntry] = field(default_factory=list)
+    prompt_style: str = field(default="trained", metadata={"choices": ["trained", "official", "boxed"]})
+    samples: int = 1
     temperature: float = 0.0
     top_p: float = 1.0
     max_completion_length: int = 1024
-    batch_size: int = 32
-    num_samples: int | None = None
+    max_questions: int | None = None
     seed: int = 42
-    output_dir: str | None = None
     grey_images: bool = False
+    engine: str = field(default="transformers", metadata={"choices": ["transformers", "vllm", "endpoint"]})
+    batch_size: int = 32
+    vllm: dict[str, Any] = field(default_factory=dict)
+    endpoint: EndpointEntry | None = None
+    output_dir: str | None = None
     judge: JudgeEntry | None = None
     push_to_hub: bool = False
 
     def __post_init__(self):
         super().__post_init__()
-        if self.judge is None:
-            return
-        if not self.judge["url"].startswith(("http://", "https://")):
+        for key in ("samples", "max_completion_length", "max_questions", "batch_size"):
+            if getattr(self, key) is not None and getattr(self, key) < 1:
+                raise ValueError(f"{key} must be at least 1, not {getattr(self, key)}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature is 0 or more, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p is above 0 and at most 1, not {self.top_p}")
+        if self.samples > 1 and self.temperature == 0:
+            raise ValueError(
+                f"samples: {self.samples} answers at temperature 0 are all the same; write temperature: 0.6"
+            )
+        if (self.engine == "endpoint") != (self.endpoint is not None):
+            raise ValueError("endpoint: write both engine: endpoint and endpoint: {url: ..., model: ...}, or neither")
+        if self.vllm and self.engine != "vllm":
+            raise ValueError(f"vllm: these options do nothing with engine: {self.engine}; write engine: vllm")
+        if self.judge and not self.judge["url"].startswith(("http://", "https://")):
             raise ValueError(f"judge.url: {self.judge['url']} is no address; write one like http://127.0.0.1:8000/v1")
         for key in ("max_at_once", "timeout"):
-            if self.judge.get(key, 1) <= 0:
+            if self.judge and self.judge.get(key, 1) <= 0:
                 raise ValueError(f"judge.{key}: {self.judge[key]} is too little; write a larger number")

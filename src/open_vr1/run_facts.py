@@ -139,7 +139,12 @@ def data_facts(recipe: "Recipe") -> dict[str, list[dict[str, Any]]]:
     args = recipe.args
     if args.task == "cold":
         return {"data": [_source(entry, entry.get("config")) for entry in args.sources], "eval_data": []}
-    data = args.eval_datasets if args.task == "eval" else args.datasets
+    if args.task == "eval":
+        from open_vr1.evals.registry import resolve
+
+        asked = [resolve(entry) for entry in args.benchmarks]
+        return {"data": [_source(benchmark.place, benchmark.config) for benchmark in asked], "eval_data": []}
+    data = args.datasets
     watched = args.eval_datasets if recipe.training and recipe.training.eval_strategy != "no" else []
     entries = {"data": data, "eval_data": watched}
     return {key: [_source(entry, entry.get("name")) for entry in entries[key]] for key in entries}

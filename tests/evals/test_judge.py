@@ -273,7 +273,7 @@ def test_a_megabyte_of_answer_is_cut_to_its_end(tmp_path):
 )
 def test_a_wrong_entry_is_refused_before_anything_is_loaded(tmp_path, said, says):
     file = tmp_path / "eval.yaml"
-    file.write_text(f"task: eval\nmodel_name_or_path: a/b\neval_datasets: [{{path: c/d}}]\njudge: {said}\n")
+    file.write_text(f"task: eval\nmodel_name_or_path: a/b\nbenchmarks: [toy]\njudge: {said}\n")
     with pytest.raises(UserError) as refused:
         read_recipe(file, "eval")
     assert says in str(refused.value) and str(file) in str(refused.value)

@@ -11,10 +11,8 @@ from huggingface_hub import EvalResultEntry, ModelCard, ModelCardData, parse_eva
 from huggingface_hub.repocard_data import model_index_to_eval_results
 
 from open_vr1.errors import UserError
-from open_vr1.evaluate import summarise
 from open_vr1.hub.model_card import Place, write_model_card
 from open_vr1.hub.results import eval_result_files, model_index, read_results, table_rows
-from open_vr1.recipe_arguments import EvalArguments
 from tests.hub import checkpoints
 
 
@@ -102,16 +100,3 @@ def test_a_missing_key_is_named(tmp_path):
     del content["benchmarks"][0]["contamination"]
     with pytest.raises(UserError, match=r"benchmarks\[0\]\.contamination: missing"):
         read_results(write(tmp_path, content))
-
-
-@pytest.mark.parametrize(
-    ("path", "name"), [("outputs/small/world/test.parquet", "world test"), ("AI4Math/MathVista", "MathVista")]
-)
-def test_the_evaluators_results_are_read(tmp_path, path, name):
-    args = EvalArguments(task="eval", eval_datasets=[{"path": path, "split": "test"}], temperature=0.5, seed=3)
-    samples = [{"correct": i < 3, "well_formed": True, "length": 5, "clipped": False} for i in range(4)]
-    results = summarise(samples, args, "outputs/small/final")
-    (benchmark,) = read_results(write(tmp_path, results))
-    assert (benchmark.name, benchmark.value, benchmark.n, benchmark.split) == (name, 0.75, 4, "test")
-    assert benchmark.protocol["temperature"] == 0.5 and benchmark.protocol["seed"] == 3
-    assert benchmark.contamination is None and results["accuracy"] == benchmark.value

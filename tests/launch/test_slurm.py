@@ -162,7 +162,7 @@ def test_an_unknown_launcher_is_told_the_three(capsys):
 
 
 def test_an_evaluation_is_one_process_of_python(cluster):
-    evaluation = {"task": "eval", "model_name_or_path": "a/b", "eval_datasets": [{"path": "a/c"}]}
+    evaluation = {"task": "eval", "model_name_or_path": "a/b", "benchmarks": [{"name": "mine", "path": "a/c"}]}
     (cluster.path / "recipes/vr1_7b/eval.yaml").write_text(yaml.safe_dump(evaluation))
     assert main(["slurm", "-m", "open_vr1.evaluate", "--config", "recipes/vr1_7b/eval.yaml"]) == 0
     assert cluster.run("node-0")[0] == 0

@@ -25,7 +25,7 @@ report_to: none
 EVAL = """
 task: eval
 model_name_or_path: model
-eval_datasets: [{path: test.parquet}]
+benchmarks: [{name: toy, path: test.parquet}]
 temperature: 1.0
 """
 # Called as Python would be: `-m` module `--config` recipe. It writes down its call and leaves what the module would leave.
@@ -47,8 +47,8 @@ for part, doing in plan.items():
             print("error: " + doing["fail"])
             sys.exit(2)
 if module.endswith("evaluate"):
-    samples = [{{"id": i, "completion": "x", "correct": i % 2 == 0, "length": 5}} for i in range(4)]
-    (out / "samples.jsonl").write_text(chr(10).join(map(json.dumps, samples)))
+    samples = [{{"id": str(i), "completion": "x", "score": float(i % 2 == 0), "tokens": 5}} for i in range(4)]
+    __import__("open_vr1.evals.records", fromlist=["records"]).write_samples(out, "toy", samples)
     results = {{"accuracy": 0.5, "mean_length": 5.0, "clipped_ratio": 0.0, "n": 4, "temperature": 1, "ci95": [0.2, 0.8]}}
     (out / "results.json").write_text(json.dumps(results | {{"max_completion_length": 9}}))
 else:

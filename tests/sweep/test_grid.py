@@ -61,11 +61,11 @@ def test_name_and_seed_are_filled_in_anywhere(write_grid):
 
 
 def test_the_evaluation_judges_the_runs_model_as_it_was_asked_in_training(write_grid):
-    judging = {"recipe": "eval.yaml", "start": True, "num_samples": 5}
+    judging = {"recipe": "eval.yaml", "start": True, "max_questions": 5}
     runs = read(write_grid(variants={"a": {}, "zero": {"system_prompt": "r1_zero"}}, eval=judging)).runs
     for run in runs:
         assert run.evaluation.values["model_name_or_path"] == str(run.folder)
-        assert run.start.values["model_name_or_path"] == "model" and run.evaluation.values["num_samples"] == 5
+        assert run.start.values["model_name_or_path"] == "model" and run.evaluation.values["max_questions"] == 5
     prompts = [[place.values.get("system_prompt") for place in (run.evaluation, run.start)] for run in runs]
     assert prompts == [[None, None], ["r1_zero", "r1_zero"]]
     assert runs[0].start.folder != runs[1].start.folder

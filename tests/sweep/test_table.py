@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from open_vr1.evals.records import write_samples
 from open_vr1.intervals import Estimate, student_t
 from open_vr1.sweep.compare import compare
 from open_vr1.sweep.grid import read_sweep
@@ -32,10 +33,16 @@ def leave(run, log, right):
     run.evaluation.folder.mkdir(parents=True)
     (run.folder / "trainer_state.json").write_text(json.dumps({"log_history": log}))
     samples = [
-        {"id": i, "completion": "Wait" if i < 2 else "so", "correct": mark == "1", "length": 10 * i, "kind": i % 2}
+        {
+            "id": str(i),
+            "completion": "Wait" if i < 2 else "so",
+            "score": float(mark),
+            "tokens": 10 * i,
+            "groups": {"kind": [str(i % 2)]},
+        }
         for i, mark in enumerate(right)
     ]
-    (run.evaluation.folder / "samples.jsonl").write_text("\n".join(map(json.dumps, samples)))
+    write_samples(run.evaluation.folder, "toy", samples)
     accuracy = right.count("1") / len(right)
     summary = {"accuracy": accuracy, "mean_length": 25.0, "clipped_ratio": 0.125, "n": len(right), "temperature": 1.0}
     (run.evaluation.folder / "results.json").write_text(
@@ -56,7 +63,7 @@ def finished(write_grid):
     (start,) = sweep.starts
     start.folder.mkdir(parents=True)
     (start.folder / "results.json").write_text('{"accuracy": 0.25, "ci95": [0.1, 0.4], "mean_length": 30.0}')
-    (start.folder / "samples.jsonl").write_text('{"id": 0, "completion": "Wait", "correct": false, "length": 30}')
+    write_samples(start.folder, "toy", [{"id": "0", "completion": "Wait", "score": 0.0, "tokens": 30}])
     return sweep
 
 
@@ -122,7 +129,7 @@ def test_the_table_says_each_figure_and_which_difference_lies_outside(finished):
 
 def test_doubting_and_the_longer_half_are_counted_within_each_kind():
     samples = [
-        {"completion": text, "correct": right, "length": length, "kind": kind}
+        {"completion": text, "score": float(right), "tokens": length, "groups": {"kind": (kind,)}}
         for text, right, length, kind in [
             ("Wait, hmm", False, 9, "a"),
             ("so", True, 1, "a"),

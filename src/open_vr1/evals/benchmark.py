@@ -64,6 +64,15 @@ class Question:
         return Outcome(self.id, self.family or self.id, self.groups, score)
 
 
+def pictures_in(column: str) -> Callable[[Row], list[Any]]:
+    """The one picture of a column, or none where the row has none."""
+
+    def pictures(row: Row) -> list[Any]:
+        return [row[column].convert("RGB")] if row[column] else []
+
+    return pictures
+
+
 def by_the_rules(completion: str, question: Question, truncated: bool | None = None) -> Verdict:
     """What the training's own verifier says."""
     return verify(completion, question.gold, question.choices, truncated=truncated)

@@ -9,6 +9,7 @@ family, and so are the `samples` answers to one question: asking more often does
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,6 @@ import numpy as np
 from open_vr1.intervals import Estimate, wilson_interval
 
 DRAWS = 4000
-PART = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -53,23 +53,51 @@ def mean(kind: str | None = None, *names: str) -> Figure:
 
 
 def average_over(kind: str, *names: str) -> Figure:
-    """The plain average of the means of these groups, however many questions each has; of all groups by default."""
+    """
+    The plain average of the means of these groups, however many questions each has; of all groups by default.
+
+    Where one of the groups that are named was not asked, there is no such average: of the rest it would be another figure.
+    """
 
     def figure(outcomes: Sequence[Outcome]) -> list[Share]:
         there = names or tuple(sorted({name for outcome in outcomes for name in outcome.groups.get(kind, ())}))
-        return [part for name in there for part in mean(kind, name)(outcomes)]
+        parts = [part for name in there for part in mean(kind, name)(outcomes)]
+        return parts if all(parts) else []
 
     return figure
 
 
-def worst_of_family() -> Figure:
-    """The share of families of which every question is right."""
+def worst_of_family(of: int = 1) -> Figure:
+    """The share of families of which every question is right, among those of which at least `of` questions were asked."""
 
     def figure(outcomes: Sequence[Outcome]) -> list[Share]:
-        worst: dict[str, float] = {}
+        scores: dict[str, list[float]] = {}
         for outcome in outcomes:
-            worst[outcome.family] = min(outcome.score, worst.get(outcome.family, 1.0))
-        return [{family: (score, 1.0) for family, score in worst.items()}]
+            scores.setdefault(outcome.family, []).append(outcome.score)
+        return [{family: (min(each), 1.0) for family, each in scores.items() if len(each) >= of}]
+
+    return figure
+
+
+def all_of_group(kind: str) -> Figure:
+    """The share of groups of a kind of which every question is right; a group lies within one family."""
+
+    def figure(outcomes: Sequence[Outcome]) -> list[Share]:
+        worst: dict[tuple[str, str], float] = {}
+        for outcome in outcomes:
+            for name in outcome.groups.get(kind, ()):
+                key = outcome.family, name
+                worst[key] = min(outcome.score, worst.get(key, 1.0))
+        return [share([(family, score, 1.0) for (family, _), score in worst.items()])]
+
+    return figure
+
+
+def average_of_figures(*figures: Figure) -> Figure:
+    """The plain average of several figures of the same questions."""
+
+    def figure(outcomes: Sequence[Outcome]) -> list[Share]:
+        return [part for each in figures for part in each(outcomes)]
 
     return figure
 
@@ -96,15 +124,22 @@ def draw(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) ->
         np.array([[part.get(family, (0.0, 0.0))[side] for family in families] for part in parts]) for side in (0, 1)
     )
     value = float((won.sum(axis=1) / out_of.sum(axis=1)).mean())
-    random = np.random.default_rng(seed)
-    drawn = []
-    at_a_time = max(1, PART // len(families))
-    for start in range(0, DRAWS, at_a_time):
-        count = min(at_a_time, DRAWS - start)
-        often = random.multinomial(len(families), np.full(len(families), 1 / len(families)), size=count)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            drawn.append(np.nanmean((often @ won.T) / (often @ out_of.T), axis=1))
-    return value, np.concatenate(drawn), len(families)
+    often = _often(len(families), seed)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        drawn = np.nanmean((often @ won.T) / (often @ out_of.T), axis=1)
+    return value, drawn, len(families)
+
+
+@lru_cache(maxsize=2)
+def _often(families: int, seed: int) -> np.ndarray:
+    """How often each family is in each draw; the same for all figures of as many families."""
+    shares = np.full(families, 1 / families)
+    return np.random.default_rng(seed).multinomial(families, shares, size=DRAWS).astype(np.float32)
+
+
+def count(figure: Figure, outcomes: Sequence[Outcome]) -> int:
+    """How many questions, or families of them, a figure is of."""
+    return round(sum(out_of for part in figure(outcomes) for _, out_of in part.values()))
 
 
 def estimate(figure: Figure, answers: Sequence[Sequence[Outcome]], seed: int = 0) -> Estimate:

@@ -130,8 +130,6 @@ def parse(argv: Sequence[str]) -> Request:
     module, flag, config, *overrides = [*words[split + 1 :], "", "", ""][: max(3, len(words) - split - 1)]
     if module not in tasks or flag != "--config" or not config:
         raise UserError(f"write make grpo RECIPE=recipes/<name>/<recipe>.yaml LAUNCHER={launcher}")
-    if tasks[module] == "eval" and "ACCELERATE" in settings:
-        raise UserError(f"ACCELERATE={settings['ACCELERATE']}: an evaluation is one process; leave it out")
     return Request(launcher, settings, tasks[module], Path(config), tuple(overrides))
 
 

@@ -39,6 +39,14 @@ def missing(recipe: Recipe, offline: bool) -> tuple[list[str], list[str]]:
 
 def _named(recipe: Recipe) -> Iterator[tuple[str, str, str, str | None]]:
     yield "model_name_or_path", "model", recipe.model.model_name_or_path, recipe.model.model_revision
+    if recipe.args.task == "eval":
+        from open_vr1.evals.registry import resolve
+
+        for i, entry in enumerate(recipe.args.benchmarks):
+            place = resolve(entry).place
+            if "://" in place["path"]:
+                continue
+            yield f"benchmarks[{i}]", "dataset", place["path"], place.get("revision")
     for key in ("datasets", "eval_datasets"):
         for i, entry in enumerate(getattr(recipe.args, key)):
             yield f"{key}[{i}].path", "dataset", entry["path"], entry.get("revision")

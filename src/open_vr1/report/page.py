@@ -161,9 +161,14 @@ def _picture(folder: Path, name: str | None) -> Picture | None:
             image = opened.convert("RGB")
     except (OSError, UnidentifiedImageError):
         return None
+    return picture_of(image)
+
+
+def picture_of(image: Image.Image, side: int = LARGEST_SIDE, quality: int = 88) -> Picture:
+    """An RGB picture made small enough for a page; a tiny one keeps its pixels."""
     tiny = max(image.size) < PIXEL_ART_BELOW
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    image.thumbnail((side, side))
     kind = "PNG" if tiny else "JPEG"
     buffer = io.BytesIO()
-    image.save(buffer, format=kind, **({"optimize": True} if tiny else {"quality": 88}))
+    image.save(buffer, format=kind, **({"optimize": True} if tiny else {"quality": quality}))
     return Picture(f"data:image/{kind.lower()};base64,{base64.b64encode(buffer.getvalue()).decode()}", tiny)

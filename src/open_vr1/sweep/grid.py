@@ -8,7 +8,7 @@ The grid file of a sweep: which runs there are, and what each of them is run wit
       two_stage: {max_completion_length: null, ptst_stages: [...]}   # null takes a key out of the recipe
     grid: {beta: [0.0, 0.04], epsilon: [0.1, 0.2]}      # one more variant for each combination
     baseline: two_stage                        # what the others are compared with; else the first variant
-    eval: {recipe: recipes/vr1_tiny/eval.yaml, start: true, num_samples: 500}
+    eval: {recipe: recipes/vr1_tiny/eval.yaml, start: true, max_questions: 500}
 
 Any text may hold `{name}` and `{seed}`; `"{seed}"` alone is the number. `eval` names the recipe that judges every run, and keys
 of it that differ; `start: true` also judges the models that the runs begin from.

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from open_vr1.evals.records import read_samples
 from open_vr1.ptst.schedule import schedule_of
 from open_vr1.sweep.grid import Run, Sweep
 
@@ -90,14 +91,12 @@ def read_result(run: Run) -> Result:
 
 def read_judged(folder: Path) -> Judged:
     """One evaluation: the evaluator's own figures, and what tells overthinking."""
-    # Not splitlines(): what a model writes may hold other line separators than the file's own.
-    lines = (folder / "samples.jsonl").read_text(encoding="utf-8").split("\n")
-    samples = [json.loads(line) for line in lines if line]
+    samples = read_samples(folder)
     summary = json.loads((folder / "results.json").read_text())
     answers = {
-        "right": [float(sample["correct"]) for sample in samples],
+        "right": [float(sample["score"]) for sample in samples],
         "doubting": [float(bool(DOUBT.search(sample["completion"]))) for sample in samples],
-        "length": [float(sample["length"]) for sample in samples],
+        "length": [float(sample["tokens"]) for sample in samples],
     }
     return Judged(summary | overthinking(samples), answers)
 
@@ -114,7 +113,7 @@ def overthinking(samples: Sequence[dict[str, Any]]) -> dict[str, float]:
     parts = {"doubting": doubting, "plain": plain, "shorter_half": shorter, "longer_half": longer}
     for name, part in parts.items():
         if part:
-            figures[f"accuracy_{name}"] = mean(sample["correct"] for sample in part)
+            figures[f"accuracy_{name}"] = mean(sample["score"] for sample in part)
     return figures
 
 
@@ -122,10 +121,10 @@ def _halves(samples: Sequence[dict[str, Any]]) -> tuple[list[dict], list[dict]]:
     """The shorter and the longer half of the answers, to each kind of question where rows have a `kind`."""
     kinds: dict[Any, list[dict[str, Any]]] = {}
     for sample in samples:
-        kinds.setdefault(sample.get("kind"), []).append(sample)
+        kinds.setdefault(sample["groups"].get("kind"), []).append(sample)
     shorter, longer = [], []
     for of_kind in kinds.values():
-        ranked = sorted(of_kind, key=lambda sample: sample["length"])
+        ranked = sorted(of_kind, key=lambda sample: sample["tokens"])
         shorter += ranked[: len(ranked) // 2]
         longer += ranked[len(ranked) // 2 :]
     return shorter, longer

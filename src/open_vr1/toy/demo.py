@@ -147,6 +147,7 @@ class Demo:
 
     def _evaluate(self, name: str, model: str, overrides: Sequence[str] = ()) -> dict[str, Any]:
         """Evaluate one checkpoint, unless an earlier start of this run has done so."""
+        from open_vr1.evals.records import read_samples
         from open_vr1.evaluate import evaluate
         from open_vr1.recipe import read_recipe
 
@@ -158,7 +159,7 @@ class Demo:
             self._timed(f"evaluate_{name}", lambda: evaluate(recipe, place))
         results = json.loads((place / "results.json").read_text())
         print(f"    {name}: accuracy {results['accuracy']:.3f}, mean length {results['mean_length']:.0f}", flush=True)
-        samples = [json.loads(line) for line in (place / "samples.jsonl").read_text().splitlines()]
+        samples = read_samples(place)
         return {**results, "by_kind": self._by_kind(samples), "by_length": self._by_length(samples)}
 
     def _stage_ends(self) -> list[Path]:
@@ -196,16 +197,15 @@ class Demo:
         """Accuracy of the shorter and of the longer half of the answers to each kind of question."""
         halves: dict[str, list[dict[str, Any]]] = {"shorter": [], "longer": []}
         for of_kind in self._kinds(samples).values():
-            ranked = sorted(of_kind, key=lambda sample: sample["length"])
+            ranked = sorted(of_kind, key=lambda sample: sample["tokens"])
             halves["shorter"] += ranked[: len(ranked) // 2]
             halves["longer"] += ranked[len(ranked) // 2 :]
         return {half: _accuracy(of_half) for half, of_half in halves.items()}
 
     def _kinds(self, samples: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-        kind_of = dict(zip(*(self._rows("world/test.parquet")[column] for column in ("id", "kind")), strict=True))
         kinds: dict[str, list[dict[str, Any]]] = {}
         for sample in samples:
-            kinds.setdefault(kind_of[sample["id"]], []).append(sample)
+            kinds.setdefault(*sample["groups"]["kind"], []).append(sample)
         return dict(sorted(kinds.items()))
 
     def _chance(self) -> float:
@@ -222,12 +222,21 @@ class Demo:
 
     def _write_samples(self) -> None:
         """What the model said before and after, and the first pictures."""
-        said = {}
-        for phase in ("cold", "final"):
-            lines = (self.folder / "eval" / phase / "samples.jsonl").read_text().splitlines()
-            said[phase] = {sample["id"]: sample for sample in map(json.loads, lines)}
+        from open_vr1.evals.records import read_samples
+
+        said = {
+            phase: {
+                sample["id"]: {
+                    "completion": sample["completion"],
+                    "correct": sample["score"] == 1.0,
+                    "reason": sample["reason"],
+                    "length": sample["tokens"],
+                }
+                for sample in read_samples(self.folder / "eval" / phase)
+            }
+            for phase in ("cold", "final")
+        }
         (self.folder / "samples").mkdir(exist_ok=True)
-        shown = ("completion", "correct", "reason", "length")
         with (self.folder / "samples.jsonl").open("w") as file:
             for i, row in enumerate(self._rows("world/test.parquet")):
                 picture = f"samples/{row['id']}.png"
@@ -235,7 +244,7 @@ class Demo:
                 if i < NUM_PICTURES:
                     row["images"][0].save(self.folder / picture)
                     sample["image"] = picture
-                sample |= {phase: {key: said[phase][row["id"]][key] for key in shown} for phase in said}
+                sample |= {phase: said[phase][row["id"]] for phase in said}
                 file.write(json.dumps(sample) + "\n")
 
     def _write_results(self, results: dict[str, Any]) -> None:
@@ -274,7 +283,7 @@ class Demo:
 
 
 def _accuracy(samples: list[dict[str, Any]]) -> float:
-    return sum(sample["correct"] for sample in samples) / len(samples)
+    return sum(sample["score"] for sample in samples) / len(samples)
 
 
 if __name__ == "__main__":
