@@ -19,6 +19,7 @@ from huggingface_hub import hf_hub_download
 from open_vr1.errors import UserError
 from open_vr1.evals import runner as module
 from open_vr1.evals.callback import EvaluationCallback, evaluation_of, same_random_numbers
+from open_vr1.evals.identity import identity
 from open_vr1.evals.queue import EvalQueue, Job
 from open_vr1.evals.runner import Runner
 from open_vr1.hub.outbox.drain import Drain
@@ -97,7 +98,7 @@ def test_rotation_takes_nothing_away_and_nothing_is_held_afterwards(run, fake):
     shutil.rmtree(run / "checkpoint-10")
     Runner(queue).run()
     assert accuracy_of(run / "evals/checkpoint-10") == 0.5 and not (run / "checkpoint-10").exists()
-    assert not list(queue.held.glob("*checkpoint*"))
+    assert not list(queue.held.glob("*checkpoint*")) and not list(queue.held.glob(".checkpoint*"))
 
 
 def test_holding_a_checkpoint_takes_no_room_and_no_optimizer(run):
@@ -112,6 +113,27 @@ def test_a_checkpoint_is_asked_once(run, fake, tmp_path):
     assert not queue.add(Job("checkpoint-10", "eval.yaml"))
     Runner(queue).run()
     assert not queue.add(Job("checkpoint-10", "eval.yaml")) and len(calls(tmp_path)) == 2
+
+
+def test_a_held_checkpoint_is_the_same_model_to_an_evaluation(run):
+    """So that its replies are taken for it when somebody evaluates the checkpoint itself."""
+    held = add(run, 10).held / "checkpoint-10"
+
+    def who(folder: Path) -> str:
+        model = SimpleNamespace(model_name_or_path=str(folder), model_revision="main")
+        return identity(SimpleNamespace(model=model, args=SimpleNamespace(endpoint=None)))
+
+    assert who(held) == who(run / "checkpoint-10")
+
+
+def test_what_a_kill_has_left_of_holding_is_made_again(run, fake):
+    queue = EvalQueue(run)
+    (queue.held / "checkpoint-10").mkdir(parents=True)
+    (queue.held / ".checkpoint-10.draft").mkdir()
+    assert not queue.jobs()
+    add(run, 10)
+    Runner(queue).run()
+    assert set(queue.accuracies()) == {"checkpoint-10"}
 
 
 def test_devices_are_those_that_were_named(run, fake, tmp_path):

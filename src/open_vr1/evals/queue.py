@@ -1,10 +1,11 @@
 """
 The evaluations that a run has asked for, on disk. A name that is there is whole.
 
-    .evals/checkpoint-100/           a checkpoint's files, held by hard links whatever rotation deletes, and what is asked of it
+    .evals/checkpoint-100/           a checkpoint's files, held by hard links whatever rotation deletes
+    .evals/checkpoint-100.json       what is asked of it
     .evals/runner.log                what the runner and the evaluations have said
     evals/checkpoint-100/            what `make evaluate` leaves: results.json, samples/, its manifest
-    evals/checkpoint-100/failed.json why there is nothing, and how often it was tried
+    evals/checkpoint-100/failed.json why there is nothing, and how often it was tried; submitted.json: who does it elsewhere
 """
 
 import contextlib
@@ -21,7 +22,7 @@ from open_vr1.hub.outbox.publishable import allowed_files
 from open_vr1.run_facts import MANIFEST_FILE
 
 HELD, RESULTS, FINAL = ".evals", "evals", "final"
-JOB, NOTE = "job.json", "submitted.json"
+NOTE = "submitted.json"
 TIMES = 2
 
 
@@ -77,7 +78,7 @@ class EvalQueue:
     def add(self, job: Job) -> bool:
         """Hold a checkpoint for its evaluation, unless that is done or waits."""
         place, source = self.held / job.name, self.model(job.name)
-        if place.is_dir() or any((self.results / job.name / name).is_file() for name in ("results.json", NOTE)):
+        if self._file(job.name).is_file() or self._known(job.name, "results.json") or self._known(job.name, NOTE):
             return False
         names = allowed_files(source)
         size = sum((source / name).stat().st_size for name in names)
@@ -90,20 +91,28 @@ class EvalQueue:
             link(source / name, draft / name)
         if (self.run / MANIFEST_FILE).is_file():  # For what it was trained on; the run goes on writing its own.
             shutil.copy(self.run / MANIFEST_FILE, draft)
-        write_json(draft / JOB, asdict(job))
         (self.results / job.name / "failed.json").unlink(missing_ok=True)
+        self.let_go(job.name)  # What a kill has left.
         draft.rename(place)
+        write_json(
+            self._file(job.name), asdict(job)
+        )  # Not among the model's files, which tell one model from another.
         return True
+
+    def _file(self, name: str) -> Path:
+        return self.held / f"{name}.json"
+
+    def _known(self, name: str, file: str) -> bool:
+        return (self.results / name / file).is_file()
 
     def jobs(self) -> list[Job]:
         """What waits, in its order; what has failed once comes after the others."""
-        files = self.held.glob(f"[!.]*/{JOB}")
-        jobs = [Job(**json.loads(file.read_text())) for file in files]
+        jobs = [Job(**json.loads(file.read_text())) for file in self.held.glob("[!.]*.json")]
         return sorted(jobs, key=lambda job: (self.failure(job.name).get("times", 0), job.step))
 
     def note(self, name: str) -> dict[str, Any]:
         """What is known of a job elsewhere."""
-        return _read(self.held / name / NOTE)
+        return _read(self.results / name / NOTE)
 
     def failure(self, name: str) -> dict[str, Any]:
         return _read(self.results / name / "failed.json")
@@ -118,7 +127,7 @@ class EvalQueue:
         return {
             file.parent.name: _read(file).get("accuracy")
             for file in files
-            if not (self.held / file.parent.name).is_dir()
+            if not self._file(file.parent.name).is_file()
         }
 
     def fail(self, name: str, reason: str) -> None:
@@ -126,12 +135,13 @@ class EvalQueue:
         times = self.failure(name).get("times", 0) + 1
         (self.results / name).mkdir(parents=True, exist_ok=True)
         write_json(self.results / name / "failed.json", {"reason": reason, "times": times})
-        (self.held / name / NOTE).unlink(missing_ok=True)
+        (self.results / name / NOTE).unlink(missing_ok=True)
         if times >= TIMES:
             self.let_go(name)
 
     def let_go(self, name: str) -> None:
         """In one step, so that nobody sees half of it."""
+        self._file(name).unlink(missing_ok=True)
         gone = self.held / f".{name}.gone"
         shutil.rmtree(gone, ignore_errors=True)
         with contextlib.suppress(FileNotFoundError):

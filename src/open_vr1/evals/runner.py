@@ -156,13 +156,11 @@ class Runner:
             "--output_dir",
             f"outputs/eval/{published.repo.replace('/', '--')}/{branch}",
         ]
-        submitted = self._submit(job, "hf-jobs", words)
-        (self.queue.results / job.name).mkdir(parents=True, exist_ok=True)
-        write_json(self.queue.results / job.name / NOTE, {"job": submitted})
+        self._submit(job, "hf-jobs", words)
         self.queue.let_go(job.name)
         return True
 
-    def _submit(self, job: Job, launcher: str, words: Sequence[str]) -> str:
+    def _submit(self, job: Job, launcher: str, words: Sequence[str]) -> None:
         (self.queue.results / job.name).mkdir(parents=True, exist_ok=True)
         command = [*LAUNCH, launcher, "-m", "open_vr1.evaluate", *words]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
@@ -171,9 +169,7 @@ class Runner:
         if done.returncode:
             raise UserError(" ".join(done.stderr.split())[-QUOTED:] or f"exit code {done.returncode}")
         found = re.search(r"^job ([^\s,:]+)", done.stdout, re.MULTILINE)
-        submitted = found[1] if found else "unknown"
-        write_json(self.queue.held / job.name / NOTE, {"job": submitted})
-        return submitted
+        write_json(self.queue.results / job.name / NOTE, {"job": found[1] if found else "unknown"})
 
     # ----- When it is done
 
