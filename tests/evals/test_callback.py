@@ -386,3 +386,20 @@ def test_a_real_run_leaves_results_of_every_checkpoint_that_rotation_deletes(tmp
     wait_for(lambda: not queue.jobs(), 240)
     assert set(queue.accuracies()) == {"checkpoint-1", "checkpoint-2", "final"} and not queue.failures()
     assert not Path("outputs/cold/checkpoint-1").exists() and Path("outputs/cold/eval/results.json").is_file()
+
+
+@pytest.mark.soak(sample=1)
+@pytest.mark.parametrize("where", ["here", "process"])
+def test_a_run_that_publishes_has_results_on_the_card_of_every_revision(hub, tmp_path, monkeypatch, where):
+    pytest.importorskip("lmms_eval")
+    from open_vr1 import sft
+
+    monkeypatch.chdir(tmp_path)
+    write_recipes(Path())
+    words = ["--eval_recipe", "tiny/eval.yaml", "--eval_where", where, "--push_to_hub", "true"]
+    assert sft.main(["--config", "tiny/sft.yaml", *words, "--hub_model_id", "open-vr1/tiny"]) == 0
+    queue = EvalQueue("outputs/cold")
+    wait_for(lambda: not queue.jobs() and not Outbox("outputs/cold").with_results(), 240)
+    for revision in ("main", "final", "main-step-000000001", "main-step-000000002"):
+        card = hf_hub_download("open-vr1/tiny", "README.md", revision=revision, cache_dir=tmp_path / "cache")
+        assert "| toy world test |" in Path(card).read_text(), revision
