@@ -29,7 +29,7 @@ PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesse
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -92,6 +92,11 @@ push-checkpoints: EXAMPLE = RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny
 push-checkpoints: need-RUN $(READY) ## every checkpoint of a run to the Hub, as branches and tags: RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny DRY_RUN=1
 	$(PYTHON) -m open_vr1.hub.outbox push --run $(RUN) $(if $(REPO),--repo $(REPO)) $(if $(REVISION),--revision $(REVISION)) \
 		$(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
+
+push-results: EXAMPLE = RUN=outputs/vr1_tiny/final
+push-results: need-RUN $(READY) ## results onto the card of what was measured, answers into a private dataset: RUN=outputs/vr1_tiny/final REPO=you/vr1-tiny REVISION=main LOG=0 PUBLIC=1
+	$(PYTHON) -m open_vr1.hub.results_push $(RUN) $(if $(REPO),--repo $(REPO)) $(if $(REVISION),--revision $(REVISION)) \
+		$(if $(filter 0 no false,$(LOG)),--no_log) $(if $(filter-out 0 no false,$(PUBLIC)),--public) $(ARGS)
 
 outbox: $(READY) ## what is published of each run, and what waits: RUN=outputs/vr1_tiny/final
 	@$(PYTHON) -m open_vr1.hub.outbox show $(if $(RUN),--run $(RUN)) $(ARGS)

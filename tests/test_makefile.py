@@ -112,6 +112,11 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             ["push-checkpoints", "RUN=a", "REPO=b/c", "REVISION=run2", "DRY_RUN=1"],
             "python -m open_vr1.hub.outbox push --run a --repo b/c --revision run2 --dry_run",
         ),
+        (["push-results", "RUN=a"], "python -m open_vr1.hub.results_push a"),
+        (
+            ["push-results", "RUN=a", "REPO=b/c", "REVISION=final", "LOG=0", "PUBLIC=1"],
+            "python -m open_vr1.hub.results_push a --repo b/c --revision final --no_log --public",
+        ),
         (["outbox", "RUN=a"], "python -m open_vr1.hub.outbox show --run a"),
         (["outbox-drain", "RUN=a"], "python -m open_vr1.hub.outbox drain --run a"),
         (

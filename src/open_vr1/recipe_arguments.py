@@ -31,6 +31,23 @@ class DatasetEntry(TypedDict, total=False):
     fraction: float | None
 
 
+class JudgeEntry(TypedDict, total=False):
+    """
+    A model that is asked whether an answer says what the right one says, beside the verifier: see `open_vr1.evals.judge`.
+
+    `url` is an OpenAI-compatible endpoint, up to and with `/v1`. `api_key` is the *name* of the environment variable that holds
+    the key. `max_at_once` requests are under way at a time, each for `timeout` seconds at most. `generation` goes into every
+    request as it is; by default it is `{temperature: 0, max_tokens: 1024}`.
+    """
+
+    url: Required[str]
+    model: Required[str]
+    api_key: str
+    max_at_once: int
+    timeout: float
+    generation: dict[str, Any]
+
+
 @dataclass
 class RecipeArguments:
     """
@@ -100,9 +117,19 @@ class RecipeArguments:
 @dataclass
 class PublishedArguments(RecipeArguments):
     """
-    Keys about the Hub of what is trained, beside TRL's `push_to_hub`, `hub_model_id` and `hub_revision`.
+    Keys about what becomes of checkpoints: evaluated while it trains, and on the Hub, beside TRL's `push_to_hub`, `hub_model_id` and
+    `hub_revision`.
 
     Args:
+        eval_recipe (`str`, *optional*):
+            A recipe of `make evaluate`. Every checkpoint and the finished model are evaluated with it: see
+            `open_vr1.evals.callback`.
+        eval_where (`str`, *optional*, defaults to `"process"`):
+            Where: `"process"` is one of its own on this machine, `"slurm"` a job of its own, `"hf-jobs"` a machine of the
+            Hub that takes the published revision, `"here"` the training process itself, which waits.
+        eval_devices (`str`, *optional*):
+            GPUs for `"process"`, as `CUDA_VISIBLE_DEVICES` has them, or `"cpu"`. A run on GPUs has to say it: an evaluation
+            on the GPUs that it trains on could take the memory that it needs.
         hub_keep_state (`bool`, *optional*, defaults to `False`):
             Keep all that going on elsewhere needs, of the newest checkpoint, in the private repository
             `<hub_model_id>-state`, and begin from it where the output folder is empty.
@@ -113,6 +140,9 @@ class PublishedArguments(RecipeArguments):
             How long a finished run waits while nothing gets through to the Hub.
     """
 
+    eval_recipe: str | None = None
+    eval_where: str = field(default="process", metadata={"choices": ["process", "slurm", "hf-jobs", "here"]})
+    eval_devices: str | None = None
     hub_keep_state: bool = False
     hub_outbox_gib: float | None = None
     hub_wait_minutes: float = 30.0
@@ -234,6 +264,11 @@ class EvalArguments(RecipeArguments):
             Where `engine: endpoint` asks.
         output_dir (`str`, *optional*):
             Where results are written. `eval` in the model's folder by default, or a folder of its name in `outputs/eval`.
+        judge (`JudgeEntry`, *optional*):
+            A model that gives a second opinion on every answer. The score stays the verifier's.
+        push_to_hub (`bool`, *optional*, defaults to `False`):
+            Publish the results on the card of the revision that was evaluated, and the answers in a private dataset, as
+            `make push-results` does.
     """
 
     benchmarks: list[str | BenchmarkEntry] = field(default_factory=list)
@@ -250,6 +285,8 @@ class EvalArguments(RecipeArguments):
     vllm: dict[str, Any] = field(default_factory=dict)
     endpoint: EndpointEntry | None = None
     output_dir: str | None = None
+    judge: JudgeEntry | None = None
+    push_to_hub: bool = False
 
     def __post_init__(self):
         super().__post_init__()
@@ -268,3 +305,8 @@ class EvalArguments(RecipeArguments):
             raise ValueError("endpoint: write both engine: endpoint and endpoint: {url: ..., model: ...}, or neither")
         if self.vllm and self.engine != "vllm":
             raise ValueError(f"vllm: these options do nothing with engine: {self.engine}; write engine: vllm")
+        if self.judge and not self.judge["url"].startswith(("http://", "https://")):
+            raise ValueError(f"judge.url: {self.judge['url']} is no address; write one like http://127.0.0.1:8000/v1")
+        for key in ("max_at_once", "timeout"):
+            if self.judge and self.judge.get(key, 1) <= 0:
+                raise ValueError(f"judge.{key}: {self.judge[key]} is too little; write a larger number")

@@ -122,7 +122,8 @@ def _made_by(folder: Path) -> dict[str, Any] | None:
         try:
             made = json.loads((place / MANIFEST_FILE).read_text())
             recipe = {key: made["recipe"][key] for key in ("path", "sha256")}
-            return {"run": made["run"], "recipe": recipe, "git": made["git"], "model": made["model"]}
+            facts = {key: made[key] for key in ("run", "git", "model", "data")}
+            return {**facts, "recipe": recipe}
         except (OSError, ValueError, KeyError):
             continue
     return None

@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     from open_vr1.build import make_inputs
     from open_vr1.data import load_rows
     from open_vr1.data_sources import load_processor
+    from open_vr1.evals.callback import evaluation_of
     from open_vr1.hub.model_card import OwnCard
     from open_vr1.hub.outbox.live import publication_of
     from open_vr1.plan.tell import tell_plan
@@ -45,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     make_inputs(recipe)
     tell_plan(recipe)
     checkpoint = claim_output_dir(recipe)
-    publication = publication_of(recipe)
+    publication, evaluation = publication_of(recipe), evaluation_of(recipe)
     args = trl_arguments(recipe)
     set_seed(args.seed)
 
@@ -66,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         processing_class=processor,
         peft_config=get_peft_config(recipe.model),
     )
-    train_to_the_end(trainer, recipe, processor, checkpoint, publication)
+    train_to_the_end(trainer, recipe, processor, checkpoint, publication, evaluation)
 
 
 if __name__ == "__main__":

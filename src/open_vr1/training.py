@@ -14,6 +14,7 @@ from transformers import AutoModelForImageTextToText, PreTrainedModel, PrinterCa
 from trl import get_quantization_config
 
 from open_vr1.errors import UserError
+from open_vr1.evals.callback import EvaluationCallback, evaluation_of
 from open_vr1.hub.model_card import write_model_card
 from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
 from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_values
@@ -29,6 +30,9 @@ CARD = "README.md"
 BESIDE_THE_RUN = {
     "disable_tqdm",
     "env",
+    "eval_devices",
+    "eval_recipe",
+    "eval_where",
     "guardrail_limits",
     "guardrail_steps",
     "guardrails",
@@ -136,14 +140,17 @@ def train_to_the_end(
     processor: ProcessorMixin,
     checkpoint: str | None,
     publication: LivePublication | None = None,
+    evaluation: EvaluationCallback | None = None,
 ) -> None:
-    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint, and publish it."""
+    """Train, then leave the model and its processor in the run's folder, loadable like any checkpoint, publish and evaluate it."""
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(ProgressLine())
     manifest = ManifestCallback(recipe, trainer)
     trainer.add_callback(manifest)
     if publication:  # After the manifest, which it takes along.
         trainer.add_callback(publication)
+    if evaluation:  # After the publication, so that results find their checkpoint in the outbox.
+        trainer.add_callback(evaluation)
     trainer.train(resume_from_checkpoint=checkpoint)
     trainer.save_model(recipe.training.output_dir)
     if trainer.is_world_process_zero():
@@ -154,16 +161,22 @@ def train_to_the_end(
     if trainer.is_world_process_zero():
         print(f"the model is in {recipe.training.output_dir}", flush=True)
     leave_together(trainer)
-    finish(recipe, publication)
+    finish(recipe, publication, evaluation)
 
 
-def finish(recipe: Recipe, publication: LivePublication | None = None) -> None:
-    """What comes after the training: the card, and the rest of the publishing. Once more after a kill, it goes on."""
+def finish(
+    recipe: Recipe, publication: LivePublication | None = None, evaluation: EvaluationCallback | None = None
+) -> None:
+    """What comes after the training: the card, the rest of the publishing, the last evaluation. Once more after a kill, it goes on."""
     folder = Path(recipe.training.output_dir)
     if recipe.training.process_index == 0 and not (folder / CARD).is_file():
         write_model_card(folder, read_manifest(folder), place=None)
-    if publication := publication or publication_of(recipe):
-        publication.finish()
+    try:
+        if publication := publication or publication_of(recipe):
+            publication.finish()
+    finally:
+        if evaluation := evaluation or evaluation_of(recipe):
+            evaluation.finish()
 
 
 def leave_together(trainer: Trainer) -> None:

@@ -1,4 +1,4 @@
-"""A small benchmark, and a recipe that asks a server that knows its answers."""
+"""A small benchmark, a recipe that asks a server that knows its answers, and a Hub of this machine."""
 
 from pathlib import Path
 
@@ -6,7 +6,9 @@ import pytest
 import yaml
 from datasets import load_dataset
 
+from open_vr1.hub.calls import Caller
 from open_vr1.toy.world import build
+from tests.hub_server.plugin import hub, upload_path  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -41,3 +43,9 @@ def write_recipe(world, tmp_path, monkeypatch):
         return "eval.yaml"
 
     return write
+
+
+@pytest.fixture
+def caller():
+    """Tries again at once, and not for long."""
+    return Caller(patience=20, first_pause=0.01, longest_pause=0.05, tell=lambda _: None)

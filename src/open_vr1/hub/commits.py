@@ -9,7 +9,7 @@ difference between the files and the revision.
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -143,6 +143,7 @@ def commit_files(
     sha256: Mapping[str, str] | None = None,
     caller: Caller | None = None,
     tell: Tell | None = None,
+    keep_others: bool = False,
 ) -> Commit:
     """
     Make a branch hold exactly these files, beside the Hub's own.
@@ -168,13 +169,15 @@ def commit_files(
             How long to try. An hour by default.
         tell (`Callable[[int, int], None]`, *optional*):
             Is told the bytes that have been sent and those that have to be.
+        keep_others (`bool`, *optional*, defaults to `False`):
+            Leave the branch's other files as they are.
 
     Returns:
         [`Commit`]: the branch's head, which has been compared with every file.
     """
     digests = Digests(files, sha256)
     work = _Commit(api, repo, repo_type, revision, message, digests, caller or Caller(), tell or (lambda *_: None))
-    work.parent = parent
+    work.parent, work.keep_others = parent, keep_others
     return work.run()
 
 
@@ -194,6 +197,7 @@ class _Commit:
         self.place = {"repo_type": repo_type, "revision": revision}
         self.message = message
         self.parent: str | None = None
+        self.keep_others = False
         self.first: Difference | None = None
         self.operations: dict[str, CommitOperationAdd] = {}
 
@@ -206,7 +210,7 @@ class _Commit:
 
     def _until_equal(self) -> str:
         """One attempt. After any failure the next begins by looking at what is there."""
-        missing = difference(self.api, self.repo, self.digests, **self.place)
+        missing = self._missing(self.place["revision"])
         self.first = self.first or missing
         if not missing:
             return missing.head
@@ -246,8 +250,12 @@ class _Commit:
             self.operations[name] = operation
         return self.operations[name]
 
+    def _missing(self, revision: str) -> Difference:
+        found = difference(self.api, self.repo, self.digests, **{**self.place, "revision": revision})
+        return replace(found, delete=[]) if self.keep_others else found
+
     def _verify(self, oid: str) -> None:
-        left = difference(self.api, self.repo, self.digests, **{**self.place, "revision": oid})
+        left = self._missing(oid)
         if left:
             wrong = ", ".join([*left.add, *left.delete][:5])
             raise HubRefusal(

@@ -1,5 +1,5 @@
 """
-The card of a checkpoint: `README.md`, `plots/*.png` and `.eval_results/*.yaml` beside its weights.
+The card of a checkpoint: `README.md`, `plots/*.png`, `eval_results.json` and `.eval_results/*.yaml` beside its weights.
 
 Made from the run's manifest, from the trainer's log in the checkpoint and from evaluation results, and from nothing else: no
 clock, no network, so the same input gives the same bytes. `make sft` and `make grpo` write one at the end for the local folder,
@@ -18,7 +18,16 @@ from open_vr1.hub import model_facts as facts
 from open_vr1.hub.cards import fenced, render_card
 from open_vr1.hub.names import without_paths
 from open_vr1.hub.results import FOLDER as RESULTS
-from open_vr1.hub.results import Benchmark, eval_result_files, flag_known, model_index, read_results, table_rows
+from open_vr1.hub.results import (
+    MERGED,
+    Benchmark,
+    eval_result_files,
+    flag_known,
+    merged_text,
+    model_index,
+    read_results,
+    table_rows,
+)
 from open_vr1.prompts import ANSWER_CLOSE, ANSWER_OPEN, SYSTEM_PROMPTS, THINK_CLOSE, THINK_OPEN
 
 TEMPLATE = "model_cards/vision_reasoner.md.jinja"
@@ -78,7 +87,7 @@ def write_model_card(
     """
     from open_vr1.hub.model_plots import STATE, write_plots
 
-    benchmarks = flag_known(read_results(results), facts.trained_on(manifest)) if results else []
+    benchmarks = flag_known(read_results(results, merged=True), facts.trained_on(manifest)) if results else []
     log = facts.read_state(folder / STATE)
     step = place.step if place and place.step is not None else log.get("global_step")
     total = (place.total_steps if place else None) or log.get("max_steps")
@@ -86,7 +95,7 @@ def write_model_card(
     plots = write_plots(folder, stages, step, total)
     is_adapter = (folder / ADAPTER).is_file()
     name = place.repo.partition("/")[2] if place else folder.resolve().name
-    result_files = eval_result_files(benchmarks)
+    result_files = eval_result_files(benchmarks) | ({MERGED: merged_text(benchmarks)} if benchmarks else {})
     for path, text in result_files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         write_text(folder / path, text)
@@ -110,7 +119,7 @@ def write_model_card(
 
 def _remove_others(folder: Path, written: Sequence[str]) -> None:
     """Plots and results of an earlier card would contradict this one."""
-    for found in [*folder.glob(f"{RESULTS}/*.yaml"), *folder.glob("plots/*.png")]:
+    for found in [*folder.glob(f"{RESULTS}/*.yaml"), *folder.glob(MERGED), *folder.glob("plots/*.png")]:
         if str(found.relative_to(folder)) not in written:
             found.unlink()
 

@@ -1,9 +1,10 @@
-"""The keys of a recipe that say where its run is published, checked before anything is loaded."""
+"""The keys of a recipe that say where its run is published and how it is evaluated, checked before anything is loaded."""
 
 import re
 
+from open_vr1.errors import UserError
 from open_vr1.hub.account import is_repo_id, nearest_repo_id
-from open_vr1.recipe_file import RecipeFile
+from open_vr1.recipe_file import RecipeFile, read_file
 
 BRANCH = re.compile(r"[A-Za-z0-9][\w.-]*")
 NOT_OURS = {
@@ -37,3 +38,25 @@ def check_publishing(file: RecipeFile) -> None:
         raise file.error("hub_revision", f"{revision!r} names no branch; write letters, digits, dots and dashes: run2")
     if file.values.get("hub_keep_state") and not file.values.get("push_to_hub"):
         raise file.error("hub_keep_state", "is done while publishing; write push_to_hub: true too")
+    _check_evaluation(file)
+
+
+def _check_evaluation(file: RecipeFile) -> None:
+    """A `UserError` for the first key about evaluating checkpoints that is wrong."""
+    values = file.values
+    recipe, where = values.get("eval_recipe"), values.get("eval_where", "process")
+    for key in ("eval_where", "eval_devices"):
+        if values.get(key) is not None and not recipe:
+            raise file.error(key, "needs to know what to ask: write eval_recipe: recipes/.../eval.yaml")
+    if not recipe:
+        return
+    try:
+        task = read_file(recipe, ()).values.get("task")
+    except UserError as error:
+        raise file.error("eval_recipe", str(error)) from error
+    if task != "eval":
+        raise file.error("eval_recipe", f"{recipe} is a recipe for {task}; write one with task: eval")
+    if values.get("eval_devices") is not None and where != "process":
+        raise file.error("eval_devices", f"is for eval_where: process, not for {where}; remove one of them")
+    if where == "hf-jobs" and not values.get("push_to_hub"):
+        raise file.error("eval_where", "a machine of the Hub takes what is published; write push_to_hub: true too")

@@ -18,7 +18,7 @@ import json
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,9 +28,11 @@ from huggingface_hub.repocard_data import eval_results_to_model_index
 
 from open_vr1.errors import UserError
 from open_vr1.hub.lists import allowed
-from open_vr1.hub.names import hub_id
+from open_vr1.hub.names import hub_id, without_paths
 
 FOLDER = ".eval_results"
+# All that is known of a revision, for the next results to be added to.
+MERGED = "eval_results.json"
 TASK = "image-text-to-text"
 DECIMALS = 4
 
@@ -80,6 +82,13 @@ class Benchmark:
         said = {key: value for key, value in self.protocol.items() if value is not None and value is not False}
         return ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in said.items())
 
+    @property
+    def measurement(self) -> str:
+        """What was measured and how; a figure of the same measurement takes the place of an earlier one."""
+        dataset = self.dataset and without_paths(self.dataset)
+        what = [self.name, self.metric, self.split, dataset, self.dataset_revision, self.n, self.protocol]
+        return json.dumps(what, sort_keys=True, default=str)
+
 
 TYPES = {
     "name": (str,),
@@ -95,8 +104,16 @@ TYPES = {
 }
 
 
-def read_results(file: Path) -> list[Benchmark]:
-    """The benchmarks of a `results.json`, or a `UserError` that says what is wrong with it."""
+def read_results(file: Path, merged: bool = False) -> list[Benchmark]:
+    """
+    The benchmarks of a `results.json`, or a `UserError` that says what is wrong with it.
+
+    Args:
+        file (`Path`):
+            What `make evaluate` has written, or a revision's `eval_results.json`.
+        merged (`bool`, *optional*, defaults to `False`):
+            Whether it is of several evaluations, which may have asked the same in different ways.
+    """
     try:
         content = json.loads(file.read_text())
     except (OSError, ValueError) as error:
@@ -105,11 +122,26 @@ def read_results(file: Path) -> list[Benchmark]:
     if not isinstance(rows, list) or not rows:
         raise UserError(f"{file}: benchmarks: {rows!r} is no list of results; write it again with make evaluate")
     benchmarks = [_read(row, f"{file}: benchmarks[{i}]") for i, row in enumerate(rows)]
-    slugs = [_slug(benchmark.name) + "/" + benchmark.metric for benchmark in benchmarks]
+    slugs = [one.measurement if merged else f"{_slug(one.name)}/{one.metric}" for one in benchmarks]
     for benchmark, slug in zip(benchmarks, slugs, strict=True):
         if slugs.count(slug) > 1:
             raise UserError(f"{file}: benchmarks: {benchmark.name} is there twice with the same metric; keep one")
     return benchmarks
+
+
+def merge(known: Sequence[Benchmark], new: Sequence[Benchmark]) -> list[Benchmark]:
+    """All of them, with the new figure where both have one of the same measurement."""
+    merged = {benchmark.measurement: benchmark for benchmark in known}
+    return list((merged | {benchmark.measurement: benchmark for benchmark in new}).values())
+
+
+def merged_text(benchmarks: Sequence[Benchmark]) -> str:
+    """The file of a revision that [`read_results`] reads again."""
+    rows = [
+        {**asdict(benchmark), "dataset": benchmark.dataset and without_paths(benchmark.dataset)}
+        for benchmark in benchmarks
+    ]
+    return json.dumps({"benchmarks": rows}, indent=2) + "\n"
 
 
 def _read(row: Any, where: str) -> Benchmark:
@@ -139,20 +171,27 @@ def _is_number(value: Any) -> bool:
 
 def flag_known(benchmarks: Sequence[Benchmark], trained_on: Sequence[str]) -> list[Benchmark]:
     """The same with what is known of the datasets and models (Hub ids) that the training made use of."""
-    known = [(repo, allowed()["contamination"][repo]) for repo in trained_on if repo in allowed()["contamination"]]
     flagged = []
     for benchmark in benchmarks:
-        said = [benchmark.contamination] if benchmark.contamination else []
-        for repo, facts in known:
-            if _is_one_of(benchmark.name, facts["has"]):
-                said.append(f"{repo}, which was trained on, has its rows")
-            elif _is_one_of(benchmark.name, facts["shares"]):
-                said.append(f"{repo}, which was trained on, has rows of the same origins")
-        flagged.append(replace(benchmark, contamination="; ".join(said) or None))
+        said = benchmark.contamination or ""
+        new = [words for words in known_of(benchmark.name, trained_on) if words not in said]
+        flagged.append(replace(benchmark, contamination="; ".join(filter(None, [said, *new])) or None))
     return flagged
 
 
-def _is_one_of(name: str, others: Sequence[str]) -> bool:
+def known_of(name: str, trained_on: Sequence[str]) -> list[str]:
+    """What `allowed.yaml` knows of a benchmark's rows in these datasets and models."""
+    said = []
+    for repo in dict.fromkeys(trained_on):
+        facts = allowed()["contamination"].get(repo)
+        if facts and is_named(name, facts["has"]):
+            said.append(f"{repo}, which was trained on, has its rows")
+        elif facts and is_named(name, facts["shares"]):
+            said.append(f"{repo}, which was trained on, has rows of the same origins")
+    return said
+
+
+def is_named(name: str, others: Sequence[str]) -> bool:
     """Whatever the spelling; `mathvista_testmini` is MathVista."""
     squeezed = _slug(name).replace("_", "")
     return any(squeezed.startswith(_slug(other).replace("_", "")) for other in others)
@@ -205,13 +244,20 @@ def model_index(benchmarks: Sequence[Benchmark], model_name: str) -> list[dict[s
 
 def eval_result_files(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
     """
-    The files of `.eval_results` by their path in the repo, one for each benchmark whose rows are on the Hub.
+    The files of `.eval_results` by their path in the repo, one for each benchmark whose rows are on the Hub, and for each way
+    in which it was asked.
 
     The Hub shows those of datasets that it has as Benchmarks; the others do no harm.
     """
     entries: dict[str, list[EvalResultEntry]] = {}
+    ways: dict[str, list[str]] = {}
     for benchmark in benchmarks:
         if dataset := hub_id(benchmark.dataset):
+            slug = _slug(benchmark.name)
+            known = ways.setdefault(slug, [])
+            if benchmark.asked not in known:
+                known.append(benchmark.asked)
+            number = known.index(benchmark.asked) + 1
             entry = EvalResultEntry(
                 dataset_id=dataset,
                 task_id="default",
@@ -219,7 +265,8 @@ def eval_result_files(benchmarks: Sequence[Benchmark]) -> dict[str, str]:
                 dataset_revision=benchmark.dataset_revision,
                 notes=_notes(benchmark),
             )
-            entries.setdefault(f"{FOLDER}/{_slug(benchmark.name)}.yaml", []).append(entry)
+            path = f"{FOLDER}/{slug}{f'_{number}' if number > 1 else ''}.yaml"
+            entries.setdefault(path, []).append(entry)
     return {
         path: yaml.safe_dump(eval_result_entries_to_yaml(rows), sort_keys=False, width=110)
         for path, rows in entries.items()

@@ -117,7 +117,7 @@ def show_outboxes(run: Path | None) -> None:
 def _about(entry: Entry) -> str:
     note = entry.note()
     if entry.state == "done":
-        return ", ".join([note["revision"], *note["tags"]])
+        return ", ".join([note["revision"], *note["tags"], *(["its results wait"] if entry.results.is_file() else [])])
     return note.get("reason") or f"{entry.size / 1e6:,.1f} MB"
 
 

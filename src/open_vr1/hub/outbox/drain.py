@@ -11,6 +11,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 
 from huggingface_hub import HfApi
 
@@ -71,7 +72,7 @@ class Drain:
                 self._pass()
         finally:
             (self.outbox.folder / STATUS).unlink(missing_ok=True)
-        return not self.outbox.entries("waiting", "failed")
+        return not self.outbox.entries("waiting", "failed") and not self.outbox.with_results()
 
     def _follow(self) -> None:
         """A pass at the start, and one whenever something new has come or the Hub has been away."""
@@ -79,7 +80,7 @@ class Drain:
         begin = True
         while True:
             training = self.outbox.at_work("training")
-            if begin or self.outbox.entries("waiting"):
+            if begin or self.outbox.entries("waiting") or self.outbox.with_results():
                 begin = False
                 if self._pass():
                     last_seen, pause = time.monotonic(), self.caller.first_pause
@@ -103,6 +104,25 @@ class Drain:
             except HubUnreachable as error:
                 everybody = False
                 self.say(f"error: {self.doing}: {error}; it waits: make outbox-drain RUN={self.outbox.run}")
+        return self._pass_over_results() and everybody
+
+    def _pass_over_results(self) -> bool:
+        """What cannot be published is put aside, so that it is told once."""
+        everybody = True
+        for entry in self.outbox.with_results():
+            self.doing = f"results of {entry.folder.name}"
+            try:
+                self.publisher.publish_results(entry)
+            except HubUnreachable as error:
+                everybody = False
+                self.say(f"error: {self.doing}: {error}; they wait: make outbox-drain RUN={self.outbox.run}")
+            except Exception as error:  # noqa: BLE001  # They must not hold back the checkpoints.
+                aside = entry.results.with_name("results_failed.json")
+                with suppress(FileNotFoundError):
+                    entry.results.replace(aside)
+                self.say(f"error: {self.doing}: {error}; they are in {aside}")
+            else:
+                self.say(f"{self.doing}: published on the card of {entry.note()['revision']}")
         return everybody
 
     def _publish(self, entry: Entry) -> None:

@@ -6,6 +6,7 @@ The outbox on disk. A name that is there is whole: entries are made as drafts an
     _outbox/000000100/done.json       the commit that holds it
     _outbox/000000100/failed.json     why it could not be sent; it is tried again
     _outbox/000000100/skipped.json    why it was not taken in
+    _outbox/000000100/results.json    results that are to be published with it, or after it
     _outbox/final/, state-000000100/  the finished model; everything that going on elsewhere needs
 """
 
@@ -104,6 +105,7 @@ class Entry:
     def __init__(self, folder: Path):
         self.folder = folder
         self.files = folder / "files"
+        self.results = folder / "results.json"
 
     @property
     def item(self) -> Item:
@@ -154,6 +156,10 @@ class Outbox:
 
     def entries(self, *states: str) -> list[Entry]:
         return [entry for entry in self if entry.state in states]
+
+    def with_results(self) -> list[Entry]:
+        """What has been published, and has results that have not."""
+        return [entry for entry in self.entries("done") if entry.results.is_file()]
 
     @property
     def destination(self) -> Destination | None:
@@ -222,7 +228,7 @@ class Outbox:
             for name in names:
                 target = draft / "files" / name
                 target.parent.mkdir(parents=True, exist_ok=True)
-                _link(source / name, target)
+                link(source / name, target)
             for name, text in extra.items():
                 (draft / name).write_text(text)
         return entry
@@ -251,7 +257,7 @@ class Outbox:
         """Whether this process is the only one in its role, `"training"` or `"drain"`; it ends with the process."""
         self.folder.mkdir(parents=True, exist_ok=True)
         with (self.folder / f"{role}.lock").open("w") as file:
-            yield _locked(file, LOCK_SECONDS)
+            yield locked(file, LOCK_SECONDS)
 
     def at_work(self, role: str) -> bool:
         """Whether another process has that role. Not for one's own: looking would give the lock back."""
@@ -259,10 +265,10 @@ class Outbox:
         if not file.is_file():
             return False
         with file.open("r+") as handle:
-            return not _locked(handle)
+            return not locked(handle)
 
 
-def _locked(file: IO[str], seconds: float = 0.0) -> bool:
+def locked(file: IO[str], seconds: float = 0.0) -> bool:
     """Whether the lock is this process's now. Who looks whether somebody holds it holds it for a moment."""
     deadline = time.monotonic() + seconds
     while True:
@@ -292,7 +298,7 @@ def _sync(path: Path) -> None:
         os.close(handle)
 
 
-def _link(source: Path, target: Path) -> None:
+def link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
     except OSError as error:

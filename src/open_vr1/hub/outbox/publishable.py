@@ -28,7 +28,7 @@ ALLOWED = re.compile(
     re.VERBOSE,
 )
 # What the drain makes beside them.
-MADE = re.compile(r"README\.md|open_vr1\.json|plots/[\w.-]+\.png|\.eval_results/[\w.-]+\.yaml")
+MADE = re.compile(r"README\.md|open_vr1\.json|eval_results\.json|plots/[\w.-]+\.png|\.eval_results/[\w.-]+\.yaml")
 TEXTS = {".json", ".md", ".yaml", ".jinja"}
 # Words of the base model's, among which there may well be a "/root".
 VOCABULARY = {"tokenizer.json", "vocab.json", "added_tokens.json"}

@@ -66,6 +66,12 @@ class Publisher:
         entry.mark_done(revision=branch, commit=commit.oid, tags=tags, bytes=commit.sent)
         return None
 
+    def publish_results(self, entry: Entry) -> None:
+        """Results that came with a checkpoint are on its card, and come to nothing here; later ones are added to it."""
+        from open_vr1.hub.results_push import push_waiting
+
+        push_waiting(self.api, self.to.repo, entry, self.caller)
+
     # ----- The repository
 
     def claim(self, manifest: dict[str, Any]) -> None:
@@ -167,8 +173,9 @@ class Publisher:
         place = Place(self.to.repo, branch, item.step, state.get("max_steps"), tuple(tags), tuple(revisions))
         manifest["revision"] = {"repo": self.to.repo, "branch": branch, "step": item.step, "tags": tags}
         (entry.files / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n")
-        results = self.outbox.run / item.source / "eval" / "results.json"
-        write_model_card(entry.files, manifest, place, results if results.is_file() else None)
+        places = (entry.results, self.outbox.run / item.source / "eval" / "results.json")
+        results = next((file for file in places if file.is_file()), None)
+        write_model_card(entry.files, manifest, place, results)
         if wrong := check_card(entry.files, "model"):
             raise NotPublishable(f"{entry.files / 'README.md'}: {'; '.join(wrong)}")
         check_discreet(entry.files, self.outbox.run.absolute())
