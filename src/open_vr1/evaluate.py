@@ -30,8 +30,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     folder = output_folder(recipe)
     with stoppable():
         results = evaluate(recipe, folder)
-    if results is not None:
-        show(results, folder)
+    if results is None:
+        return
+    if recipe.args.push_to_hub:
+        from open_vr1.hub.results_push import publish_results
+
+        publish_results(folder)
+    show(results, folder)
 
 
 def output_folder(recipe: Recipe) -> Path:
@@ -50,8 +55,10 @@ def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     from open_vr1.build import make_inputs
     from open_vr1.evals.asked import AskedBenchmark
     from open_vr1.evals.compare.page import write_eval_report
+    from open_vr1.evals.contamination import flag
     from open_vr1.evals.engines import check_engine
     from open_vr1.evals.identity import identity
+    from open_vr1.evals.judge import judge_samples
     from open_vr1.evals.records import write_samples
     from open_vr1.evals.registry import resolve
     from open_vr1.evals.replies import FOLDER, Replies
@@ -76,11 +83,14 @@ def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     if manifest is None:
         return None
     for benchmark in benchmarks:
+        if recipe.args.judge:
+            benchmark.records = judge_samples(benchmark.records, recipe.args.judge, folder / "judge.jsonl")
         write_samples(folder, benchmark.asked.name, benchmark.records)
     revisions = {
         one.asked.name: facts["commit"] for one, facts in zip(benchmarks, manifest.facts["data"], strict=True)
     }
     results = summarise(recipe, benchmarks, revisions)
+    results["benchmarks"] = flag(results["benchmarks"], recipe.model.model_name_or_path, recipe.model.model_revision)
     _write_json(folder / RESULTS, results)
     manifest.count_rows({"data": results["n"]})
     manifest.save()
@@ -100,6 +110,8 @@ def show(results: dict[str, Any], folder: Path) -> None:
             reading["gold_unreadable"]
         )
         print(f"{reading['title']}: {unread}{bad}")
+        if judge := reading["judge"]:
+            print(f"{reading['title']}: {_judged(judge)}")
     print(
         f"format {results['format_rate']:.1%}, mean length {results['mean_length']:.0f}, clipped {results['clipped_ratio']:.1%}; "
         f"{results['samples']} answer{'s' * (results['samples'] > 1)} to each of {results['n']:,} questions at temperature "
@@ -110,6 +122,18 @@ def show(results: dict[str, Any], folder: Path) -> None:
     titles = [reading["title"] for reading in results["readings"].values()]
     average = f", average of {', '.join(titles)}" if len(titles) > 1 else ""
     print(f"accuracy {results['accuracy']:.3f} (95% interval {low:.3f} to {high:.3f}){average}")
+
+
+def _judged(judge: dict[str, Any]) -> str:
+    if not judge["judged"]:
+        return f"the judge said nothing of {judge['missing']:,} answers"
+    low, high = judge["ci95"]
+    missing = f"; nothing of {judge['missing']:,}, which the same command asks for again" if judge["missing"] else ""
+    return (
+        f"the judge says {judge['accuracy']:.3f} ({low:.3f} to {high:.3f}) of {judge['judged']:,} answers, "
+        f"right where the rules say wrong {judge['right_alone']:,} times, wrong where they say right {judge['wrong_alone']:,} times"
+        f"{missing}"
+    )
 
 
 def _check_rows(recipe: Recipe, benchmark: Any) -> None:

@@ -113,6 +113,10 @@ def _rows(one: AskedBenchmark, recipe: Recipe, revision: str | None) -> list[dic
                 "contamination": None,
             }
         )
+    judge = _judge(one.records)
+    if judge and not judge["missing"]:  # Of a part of the answers it would be of the easy ones.
+        rows.append({**rows[0], "metric": "judge_accuracy", "value": judge["accuracy"], "ci95": judge["ci95"]})
+        rows[-1]["n"] = len({record["row"] for record in one.records})
     return rows
 
 
@@ -141,7 +145,28 @@ def _reading(one: AskedBenchmark) -> dict[str, Any]:
             "sum": sum(tokens),
         },
         "by_length": _by_length(records),
-        "judge": None,
+        "judge": _judge(records),
+    }
+
+
+def _judge(records: Sequence[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """What the judge says beside the rules, of the answers that it has judged."""
+    if all(record["judge_score"] is None and record["judge_error"] is None for record in records):
+        return None
+    judged = [record for record in records if record["judge_score"] is not None]
+    figures: dict[str, Any] = {"judged": len(judged), "missing": len(records) - len(judged)}
+    if not judged:
+        return figures
+    figure = estimate(mean(), outcomes_by_sample(judged, "judge_score"))
+    rules = estimate(mean(), outcomes_by_sample(judged))
+    return {
+        **figures,
+        "accuracy": figure.value,
+        "ci95": [figure.low, figure.high],
+        "rules_on_the_same": rules.value,
+        "right_alone": sum(record["judge_score"] > record["score"] for record in judged),
+        "wrong_alone": sum(record["judge_score"] < record["score"] for record in judged),
+        "reasons": dict(Counter(record["reason"] for record in judged if record["judge_score"] != record["score"])),
     }
 
 

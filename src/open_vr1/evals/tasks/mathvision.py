@@ -59,6 +59,12 @@ def pictures(row: Row) -> list:
 
 
 BENCHMARK = Benchmark(
-    name="mathvision", title="MathVision test", read=read, pictures=pictures, schema=SCHEMA, figures=FIGURES, score=score
+    name="mathvision",
+    title="MathVision test",
+    read=read,
+    pictures=pictures,
+    schema=SCHEMA,
+    figures=FIGURES,
+    score=score,
 )
 doc_to_messages, doc_to_visual, doc_to_text, doc_to_target, process_results, headline = functions_of(BENCHMARK)
