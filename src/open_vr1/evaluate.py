@@ -32,11 +32,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         results = evaluate(recipe, folder)
     if results is None:
         return
-    if recipe.args.push_to_hub:
-        from open_vr1.hub.results_push import publish_results
+    try:
+        if recipe.args.push_to_hub:
+            from open_vr1.hub.results_push import publish_results
 
-        publish_results(folder)
-    show(results, folder)
+            publish_results(folder)
+    finally:
+        show(results, folder)
 
 
 def output_folder(recipe: Recipe) -> Path:
@@ -53,25 +55,37 @@ def output_folder(recipe: Recipe) -> Path:
 def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     """Answer and score the recipe's benchmarks; returns what is written to `results.json`, in process zero."""
     from open_vr1.build import make_inputs
-    from open_vr1.evals.asked import AskedBenchmark
-    from open_vr1.evals.compare.page import write_eval_report
-    from open_vr1.evals.contamination import flag
+    from open_vr1.cold.steps import disk_errors
     from open_vr1.evals.engines import check_engine
-    from open_vr1.evals.identity import identity
-    from open_vr1.evals.judge import judge_samples
-    from open_vr1.evals.records import write_samples
+    from open_vr1.evals.judge import check_judge
     from open_vr1.evals.registry import resolve
-    from open_vr1.evals.replies import FOLDER, Replies
-    from open_vr1.evals.summary import summarise
-    from open_vr1.manifest import RunManifest
+    from open_vr1.evals.replies import alone
 
+    _check_harness()
+    _check_folder(recipe, folder)
+    if recipe.args.judge:
+        check_judge(recipe)
     make_inputs(recipe)
     asked = [resolve(entry) for entry in recipe.args.benchmarks]
     for benchmark in asked:
         _check_rows(recipe, benchmark)
     check_engine(recipe)
-    _check_harness()
     process = int(os.environ.get("RANK", "0"))
+    with disk_errors(folder), alone(folder, process):
+        return _evaluate(recipe, folder, asked, process)
+
+
+def _evaluate(recipe: Recipe, folder: Path, asked: Sequence[Any], process: int) -> dict[str, Any] | None:
+    from open_vr1.evals.asked import AskedBenchmark
+    from open_vr1.evals.compare.page import write_eval_report
+    from open_vr1.evals.contamination import flag
+    from open_vr1.evals.identity import identity
+    from open_vr1.evals.judge import judge_samples
+    from open_vr1.evals.records import write_samples
+    from open_vr1.evals.replies import FOLDER, Replies
+    from open_vr1.evals.summary import summarise
+    from open_vr1.manifest import RunManifest
+
     replies = Replies(folder / FOLDER, process)
     benchmarks = [AskedBenchmark(one, recipe.args, identity(recipe), replies) for one in asked]
     _warn_of_unverified(benchmarks, process)
@@ -85,6 +99,8 @@ def evaluate(recipe: Recipe, folder: Path) -> dict[str, Any] | None:
     for benchmark in benchmarks:
         if recipe.args.judge:
             benchmark.records = judge_samples(benchmark.records, recipe.args.judge, folder / "judge.jsonl")
+    _remove_earlier(folder)
+    for benchmark in benchmarks:
         write_samples(folder, benchmark.asked.name, benchmark.records)
     revisions = {
         one.asked.name: facts["commit"] for one, facts in zip(benchmarks, manifest.facts["data"], strict=True)
@@ -146,6 +162,24 @@ def _check_rows(recipe: Recipe, benchmark: Any) -> None:
             f"{recipe.path}: benchmarks: {benchmark.name}: {benchmark.path}: there is no such file or folder; "
             f"{how_to_make(path) or 'check the path'}"
         )
+
+
+def _check_folder(recipe: Recipe, folder: Path) -> None:
+    """A run's own folder has a manifest of its own, which an evaluation's would take the place of."""
+    from open_vr1.manifest import MANIFEST_FILE, read_manifest
+
+    if (folder / MANIFEST_FILE).is_file() and (task := read_manifest(folder)["run"]["task"]) != "eval":
+        raise UserError(
+            f"{recipe.path}: output_dir: {folder} is the folder of a run of task {task}; write output_dir: {folder / 'eval'}"
+        )
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Figures never stand beside other answers than their own, whenever this is killed."""
+    from open_vr1.evals.records import FOLDER
+
+    for place in (folder / RESULTS, folder / "report.html", *(folder / FOLDER).glob("*.parquet")):
+        place.unlink(missing_ok=True)
 
 
 def _check_harness() -> None:

@@ -22,7 +22,9 @@ from typing import IO, Any
 
 from open_vr1.cold.bridge.endpoint import Endpoint, EndpointDown, RowFailed
 from open_vr1.console import Line, say
+from open_vr1.errors import UserError
 from open_vr1.prompts import IMAGE_PLACEHOLDER, question_text
+from open_vr1.recipe import Recipe
 from open_vr1.recipe_arguments import JudgeEntry
 from open_vr1.rewards.answers import outside_thinking
 
@@ -73,6 +75,15 @@ def judge_samples(rows: Sequence[Mapping[str, Any]], judge: JudgeEntry, keep: Pa
             "for these alone"
         )
     return judged_rows
+
+
+def check_judge(recipe: Recipe) -> None:
+    """Refuse a key that is not there, before anything is asked."""
+    name = recipe.args.judge.get("api_key")
+    if name and not os.environ.get(name):
+        raise UserError(
+            f"{recipe.path}: judge.api_key: the environment has no variable {name}; export {name}=..., or remove judge"
+        )
 
 
 class _Judge:

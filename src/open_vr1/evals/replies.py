@@ -8,13 +8,30 @@ concern it and never after one that does.
 
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from open_vr1.errors import UserError
 from open_vr1.evals.engines import Prompt, Reply
+from open_vr1.hub.outbox.folder import locked
 
 FOLDER = "replies"
+
+
+@contextmanager
+def alone(folder: Path, process: int = 0) -> Iterator[None]:
+    """Two evaluations that write the same files would ask everything twice; the lock goes with the process that holds it."""
+    if process:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as file:
+        if not locked(file):
+            raise UserError(
+                f"output_dir: {folder}: another evaluation is at work in it; wait for it, or write another output_dir"
+            )
+        yield
 
 
 class Replies:
@@ -34,7 +51,9 @@ class Replies:
         self._known: dict[str, Reply] = {}
         for file in sorted(folder.glob("*.jsonl")):
             self._known |= _read(file)
-        self._file = self.path.open("ab")
+        self._file = self.path.open(
+            "ab", buffering=0
+        )  # What a full disk has refused is not to be tried again at the end.
         if self._file.tell() and not _ends_a_line(self.path):
             self._file.write(b"\n")
 
@@ -48,10 +67,11 @@ class Replies:
         return len(self._known)
 
     def keep(self, answered: Sequence[tuple[Prompt, Reply]]) -> None:
-        line = json.dumps([[prompt.key, reply.text, reply.tokens, reply.clipped] for prompt, reply in answered])
+        answers = [[prompt.key, reply.text, reply.tokens, reply.clipped] for prompt, reply in answered]
+        left = memoryview(json.dumps(answers).encode() + b"\n")
         try:
-            self._file.write(line.encode() + b"\n")
-            self._file.flush()
+            while left:
+                left = left[self._file.write(left) :]
             os.fsync(self._file.fileno())
         except OSError as error:
             raise UserError(f"{self.path}: {error.strerror}; make room and run the same command again") from error
