@@ -3,21 +3,24 @@
 import hashlib
 import io
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from datasets import Dataset, Image, List
+from datasets import Dataset, Image, List, concatenate_datasets
 from PIL import Image as Pictures
 
 from open_vr1.errors import UserError
-from open_vr1.evals.benchmark import Benchmark, Row, messages
+from open_vr1.evals.benchmark import Benchmark, Question, Row, messages, prompt_text
 from open_vr1.evals.engines import Prompt, Reply
 from open_vr1.evals.figures import draw
 from open_vr1.evals.own_rows import own_benchmark
 from open_vr1.evals.registry import PREFIX, Asked, benchmark
 from open_vr1.evals.replies import Replies
+from open_vr1.image_columns import image_lists
 from open_vr1.recipe_arguments import EvalArguments
 from open_vr1.rewards.formats import strict_format
 
@@ -49,6 +52,8 @@ class AskedBenchmark:
         self.records: list[dict[str, Any]] = []
         self.rows_there = 0
         self._pictures: list[str] = []
+        self._shared: set[str] = set()
+        self._seen: dict[int, list[dict[str, Any]]] = {}
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "AskedBenchmark":
         return self  # The harness copies a task's settings whenever it shows them, and these methods are among them.
@@ -79,6 +84,8 @@ class AskedBenchmark:
         if not len(rows):
             raise UserError(f"benchmarks: {self.asked.name}: there is no row in {self.asked.path}, {self.asked.split}")
         self._check_columns(rows)
+        if not self.asked.is_ours:
+            rows = self._with_own_pictures(rows)
         self.rows_there = len(rows)
         self._pictures = [name for name, feature in rows.features.items() if _is_picture(feature)]
         rows = rows.add_column(ROW, range(len(rows)))
@@ -87,15 +94,53 @@ class AskedBenchmark:
             rows = rows.cast_column(
                 name, Image(decode=False) if isinstance(kind, Image) else List(Image(decode=False))
             )
+        questions = [self._checked(row) for row in rows.remove_columns(self._pictures)]
+        self._shared = {name for name, times in Counter(question.id for question in questions).items() if times > 1}
         count = self.args.max_questions
-        return rows if count is None or count >= len(rows) else rows.select(self._some(rows, count))
+        return rows if count is None or count >= len(rows) else rows.select(self._some(questions, count))
 
-    def _some(self, rows: Dataset, count: int) -> list[int]:
+    def _with_own_pictures(self, rows: Dataset) -> Dataset:
+        """Rows of the user's own may name files, which lie beside the file of the rows, as in training."""
+        column, path = self.columns.get("images", "images"), Path(self.asked.path).expanduser()
+        try:
+            pictures = image_lists(rows, column, path.parent if path.is_file() else path if path.is_dir() else Path())
+        except TypeError as error:
+            raise UserError(
+                f"benchmarks: {self.asked.name}: column {column} is not one of pictures: {error}; write columns: {{images: ...}}"
+            ) from error
+        if column != "images":
+            pictures = pictures.rename_column("images", column)
+        return concatenate_datasets([rows.remove_columns(column), pictures], axis=1)
+
+    def _checked(self, doc: Row) -> Question:
+        """The question of a row; what cannot be asked or scored is refused before anything is asked."""
+        where = f"benchmarks: {self.asked.name}: row {doc[ROW]} of {self.asked.path}"
+        try:
+            question = self.benchmark.read(doc)
+            prompt_text(question, self.args.prompt_style)
+        except ValueError as error:
+            raise UserError(f"{where}: {error}") from error
+        except (KeyError, TypeError, AttributeError, IndexError) as error:
+            raise UserError(
+                f"{where}: it is not as {self.benchmark.schema} has them ({type(error).__name__}: {error}); mend or remove it"
+            ) from error
+        if question.gold is None:
+            raise UserError(f"{where}: it has no right answer; fill in its solution, or remove it")
+        return question
+
+    def _question(self, doc: Row) -> Question:
+        """The question of a row, by a name that no other has."""
+        question = self.benchmark.read(doc)
+        if question.id and question.id not in self._shared:
+            return question
+        return replace(question, id=f"{question.id} row {doc[ROW]}" if question.id else str(doc[ROW]))
+
+    def _some(self, questions: Sequence[Question], count: int) -> list[int]:
         """As many rows by whole families. The same ones whatever the seed of the sampling: runs are compared row by row."""
         families: dict[str, list[int]] = {}
-        for number, row in enumerate(rows.remove_columns(self._pictures)):
-            question = self.benchmark.read(row)
-            families.setdefault(question.family or question.id or str(number), []).append(number)
+        for number, question in enumerate(questions):
+            name = None if question.id in self._shared else question.id
+            families.setdefault(question.family or name or str(number), []).append(number)
         drawn = list(families.values())
         Random(0).shuffle(drawn)
         chosen: list[int] = []
@@ -164,21 +209,37 @@ class AskedBenchmark:
         return hashlib.sha256(json.dumps(words, sort_keys=True).encode()).hexdigest()
 
     def _references(self, doc: Row) -> list[dict[str, Any]]:
-        """What tells the pictures of a row from others: a hash of their files, or of what the row's words hold."""
+        """What tells the pictures of a row from others; looked at once, so that no answer is lost to one that is broken."""
+        if doc[ROW] not in self._seen:
+            try:
+                self._seen[doc[ROW]] = self._look(doc)
+            except Exception as error:  # Broken files make image libraries raise anything.
+                said = str(error).partition(" <_io")[0]
+                names = ", ".join(filter(None, (cell["path"] for cell in self._cells(doc)))) or "its picture"
+                raise UserError(
+                    f"benchmarks: {self.asked.name}: row {doc[ROW]} of {self.asked.path}: {names} cannot be read ({said}); "
+                    "mend it, or remove the row"
+                ) from error
+        return self._seen[doc[ROW]]
+
+    def _look(self, doc: Row) -> list[dict[str, Any]]:
+        """A hash of each picture's file, or of what the row's words hold."""
         if not self._pictures:
             found = self.benchmark.pictures(doc)
             return [_reference(picture.tobytes(), picture) for picture in found]
-        cells = [
-            cell for name in self._pictures for cell in (doc[name] if isinstance(doc[name], list) else [doc[name]])
-        ]
-        contents = [_bytes_of(cell) for cell in cells if cell is not None]
-        return [_reference(content, Pictures.open(io.BytesIO(content))) for content in contents]
+        contents = [_bytes_of(cell) for cell in self._cells(doc)]
+        return [_reference(content, _opened(content)) for content in contents]
+
+    def _cells(self, doc: Row) -> list[dict[str, Any]]:
+        """The pictures of a row as they are stored."""
+        columns = [doc[name] if isinstance(doc[name], list) else [doc[name]] for name in self._pictures]
+        return [cell for column in columns for cell in column if cell is not None]
 
     # ----- Scoring
 
     def score(self, doc: Row, results: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
         """The records of all answers to a row."""
-        question = self.benchmark.read(doc)
+        question = self._question(doc)
         records = []
         for sample in range(self.args.samples):
             prompt = self.prompt(doc, sample, list)
@@ -187,10 +248,10 @@ class AskedBenchmark:
             records.append(
                 {
                     "benchmark": self.asked.name,
-                    "id": question.id or str(doc[ROW]),
+                    "id": question.id,
                     "row": doc[ROW],
                     "sample": sample,
-                    "family": question.family or question.id or str(doc[ROW]),
+                    "family": question.family or question.id,
                     "groups": dict(question.groups),
                     "question": question.text,
                     "choices": list(question.choices) if question.choices else None,
@@ -221,6 +282,12 @@ class AskedBenchmark:
 
 def _reference(content: bytes, picture: Any) -> dict[str, Any]:
     return {"sha256": hashlib.sha256(content).hexdigest(), "width": picture.size[0], "height": picture.size[1]}
+
+
+def _opened(content: bytes) -> Any:
+    picture = Pictures.open(io.BytesIO(content))
+    picture.load()  # Half a file opens, and fails when it is looked at.
+    return picture
 
 
 def _is_picture(feature: Any) -> bool:

@@ -26,16 +26,19 @@ def own_benchmark(name: str, columns: Mapping[str, str]) -> Benchmark:
 
 
 def _read(columns: Mapping[str, str], row: Row) -> Question:
-    prompt = row[columns["prompt"]]
+    prompt, name, choices = row[columns["prompt"]], row.get(columns["id"]), row.get(columns["choices"])
+    if not prompt:
+        raise ValueError(
+            f"column {columns['prompt']}: there are no words in it; write the question, or remove the row"
+        )
     return Question(
-        id=str(row.get(columns["id"]) or ""),
+        id="" if name is None else str(name),
         text=prompt if isinstance(prompt, str) else chat_text(prompt, "user"),
         gold=row[columns["solution"]],
-        choices=row.get(columns["choices"]) or None,
+        choices=[str(choice) for choice in choices] if choices else None,
         groups=groups_of({"kind": row.get(columns["kind"])}),
     )
 
 
 def _pictures(columns: Mapping[str, str], row: Row) -> list[Any]:
-    pictures = row[columns["images"]]
-    return list(pictures) if isinstance(pictures, list) else [pictures]
+    return [picture.convert("RGB") for picture in row[columns["images"]] or () if picture is not None]

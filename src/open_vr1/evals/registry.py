@@ -17,6 +17,7 @@ from typing import Any
 
 import yaml
 
+from open_vr1.evals.own_rows import USED
 from open_vr1.recipe_arguments import BenchmarkEntry
 from open_vr1.recipe_types import nearest
 
@@ -149,6 +150,8 @@ def problem_of(entry: str | BenchmarkEntry, style: str, earlier: Sequence[str | 
             )
         if style == "official":
             return f"{name}: rows of your own have no official prompt; write prompt_style: trained or boxed"
+        if wrong := [column for column in entry.get("columns", {}) if column not in USED]:
+            return f"{name}: columns.{wrong[0]}: nothing asks for it; write one of {', '.join(USED)} before the colon"
     elif "columns" in entry:
         return f"{name}: columns are for rows of your own; remove them, or give these rows another name"
     return None
