@@ -135,14 +135,13 @@ def load_processor(
         revision (`str`, *optional*, defaults to `"main"`):
             Branch, tag or commit of a Hub id.
     """
-    from huggingface_hub import hf_hub_download
     from transformers import AutoProcessor
 
     check_model(model)
     local = Path(model).expanduser().is_dir()
     try:
         if not local:  # One question: the processor would ask for each of its files in turn.
-            hf_hub_download(model, "config.json", revision=revision)
+            _download_one_of(model, ("config.json", "adapter_config.json"), revision)
         processor = AutoProcessor.from_pretrained(model, revision=revision, local_files_only=local)
     except Exception as error:
         reason = f"it has no usable processor: {error}" if local else UNREACHABLE.format(id=model)
@@ -151,6 +150,20 @@ def load_processor(
     if min_pixels or max_pixels:
         _set_pixel_budget(processor.image_processor, model, min_pixels, max_pixels)
     return processor
+
+
+def _download_one_of(model: str, names: tuple[str, ...], revision: str) -> None:
+    """The first of these files that the revision has: an adapter's may have no `config.json`."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.utils import EntryNotFoundError
+
+    for name in names[:-1]:
+        try:
+            hf_hub_download(model, name, revision=revision)
+            return
+        except EntryNotFoundError:
+            continue
+    hf_hub_download(model, names[-1], revision=revision)
 
 
 def _set_pixel_budget(image_processor: Any, model: str, min_pixels: int | None, max_pixels: int | None) -> None:

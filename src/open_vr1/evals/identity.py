@@ -9,10 +9,16 @@ FILES = ("*.safetensors", "*.bin", "*.json", "*.jinja", "*.txt")
 
 
 def identity(recipe: Recipe) -> str:
-    """The files of a folder by size and time, the commit of a Hub id; of an endpoint the name, for addresses change."""
-    model, revision = recipe.model.model_name_or_path, recipe.model.model_revision
-    if recipe.args.endpoint:
+    """The model, and what it runs on here: another engine or precision gives other answers."""
+    if recipe.args.endpoint:  # By its name, for addresses change.
+        model, revision = recipe.model.model_name_or_path, recipe.model.model_revision
         return f"{model} {revision} served as {recipe.args.endpoint['model']}"
+    return f"{_weights(recipe)} in {recipe.model.dtype} on {recipe.args.engine}"
+
+
+def _weights(recipe: Recipe) -> str:
+    """The files of a folder by size and time, the commit of a Hub id."""
+    model, revision = recipe.model.model_name_or_path, recipe.model.model_revision
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return f"{model} {hub_commit(model, revision, 'model') or revision}"

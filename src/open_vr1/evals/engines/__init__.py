@@ -7,6 +7,7 @@ nothing of benchmarks; questions, scores and resuming are `open_vr1.evals`' own.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol
 
 from open_vr1.errors import UserError
@@ -70,6 +71,11 @@ def check_engine(recipe: Recipe) -> None:
     if recipe.args.engine == "vllm" and find_spec("vllm") is None:
         raise UserError(
             "engine: vllm is not installed here; run make install-gpu on the CUDA machine, or write engine: transformers"
+        )
+    model = recipe.model.model_name_or_path
+    if recipe.args.engine == "vllm" and (Path(model).expanduser() / "adapter_config.json").is_file():
+        raise UserError(
+            f"{recipe.path}: engine: vllm loads whole models, and {model} is an adapter; write engine: transformers"
         )
     if recipe.args.engine == "endpoint":
         from open_vr1.evals.engines.endpoint import check

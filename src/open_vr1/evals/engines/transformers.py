@@ -6,10 +6,13 @@ have had.
 
 import hashlib
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from accelerate import PartialState
-from transformers import AutoModelForImageTextToText
+from peft import PeftConfig, PeftModel
+from transformers import AutoModelForImageTextToText, GenerationConfig
+from transformers.utils import find_adapter_config_file
 
 from open_vr1.data_sources import load_processor
 from open_vr1.evals.engines import Keep, Prompt, Reply, pictures_of
@@ -30,13 +33,9 @@ class TransformersEngine:
         self.processor = load_processor(
             model.model_name_or_path, self.args.min_pixels, self.args.max_pixels, model.model_revision
         )
-        self.model = AutoModelForImageTextToText.from_pretrained(
-            model.model_name_or_path,
-            revision=model.model_revision,
-            dtype=model.dtype,
-            attn_implementation=model.attn_implementation,
-        )
-        self.model.to(PartialState().device).eval()
+        self.model = _load(model).to(PartialState().device).eval()
+        # Penalties and the like that a model brings along would be no one's choice, and other engines do not know them.
+        self.model.generation_config = GenerationConfig()
 
     def answer(self, prompts: Sequence[Prompt], keep: Keep) -> None:
         for start in range(0, len(prompts), self.args.batch_size):
@@ -72,6 +71,19 @@ class TransformersEngine:
         clipped = end not in ids
         ids = ids if clipped else ids[: ids.index(end) + 1]
         return Reply(self.processor.tokenizer.decode(ids, skip_special_tokens=True), len(ids), clipped)
+
+
+def _load(model: Any) -> Any:
+    """A model, or the base of an adapter with it; the revision is the adapter's, and its base has one of its own."""
+    name, revision = model.model_name_or_path, model.model_revision
+    options = {"dtype": model.dtype, "attn_implementation": model.attn_implementation}
+    if find_adapter_config_file(name, revision=revision) is None:
+        return AutoModelForImageTextToText.from_pretrained(name, revision=revision, **options)
+    adapter = PeftConfig.from_pretrained(name, revision=revision)
+    base = AutoModelForImageTextToText.from_pretrained(
+        adapter.base_model_name_or_path, revision=adapter.revision, **options
+    )
+    return PeftModel.from_pretrained(base, name, revision=revision).merge_and_unload()
 
 
 def _seed_of(batch: Sequence[Prompt]) -> int:
