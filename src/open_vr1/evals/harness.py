@@ -9,12 +9,14 @@ import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator, InitProcessGroupKwargs, PartialState
 from loguru import logger
+from PIL import ImageFile
 from tqdm import tqdm
 
 from open_vr1.console import Line
@@ -27,6 +29,7 @@ from open_vr1.recipe import Recipe
 
 # Read by the harness where it would read its own command line.
 SETTINGS = {"process_with_media": True, "reasoning_tags": "none"}
+PATIENCE = timedelta(days=7)
 
 
 def run(recipe: Recipe, benchmarks: Sequence[AskedBenchmark], replies: Replies) -> None:
@@ -37,6 +40,8 @@ def run(recipe: Recipe, benchmarks: Sequence[AskedBenchmark], replies: Replies) 
         from lmms_eval.api.task import ConfigurableMessagesTask
         from lmms_eval.evaluator import simple_evaluate
         from lmms_eval.tasks import TaskManager
+
+        ImageFile.LOAD_TRUNCATED_IMAGES = False  # The harness would fill up half a picture, and say nothing.
 
         class Model(Answers, lmms):
             """`Answers` as the harness knows models."""
@@ -97,7 +102,9 @@ class Answers:
         super().__init__()
         self.recipe, self.benchmarks, self.replies = recipe, benchmarks, replies
         # vLLM has processes of its own on the GPUs, and an endpoint has none.
-        self.accelerator = Accelerator(cpu=recipe.args.engine != "transformers" or not torch.cuda.is_available())
+        on_cpu = recipe.args.engine != "transformers" or not torch.cuda.is_available()
+        # One process may have hours more to answer than another, above all after a kill.
+        self.accelerator = Accelerator(cpu=on_cpu, kwargs_handlers=[InitProcessGroupKwargs(timeout=PATIENCE)])
         self.device = self.accelerator.device
         self._rank, self._world_size = self.accelerator.process_index, self.accelerator.num_processes
 
