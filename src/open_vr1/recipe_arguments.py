@@ -303,6 +303,13 @@ class EvalArguments(RecipeArguments):
             )
         if (self.engine == "endpoint") != (self.endpoint is not None):
             raise ValueError("endpoint: write both engine: endpoint and endpoint: {url: ..., model: ...}, or neither")
+        for key in ("min_pixels", "max_pixels"):
+            if self.endpoint and getattr(self, key) is not None:
+                raise ValueError(
+                    f"{key}: pictures go to an endpoint as they are; remove this key and set it where the model is served"
+                )
+        if self.grey_images and self.push_to_hub:
+            raise ValueError("grey_images: a control is no result to publish; write push_to_hub: false")
         if self.vllm and self.engine != "vllm":
             raise ValueError(f"vllm: these options do nothing with engine: {self.engine}; write engine: vllm")
         if self.judge and not self.judge["url"].startswith(("http://", "https://")):

@@ -66,6 +66,8 @@ def protocol(recipe: Recipe) -> dict[str, Any]:
         "prompt_style": args.prompt_style,
         "max_questions": args.max_questions,
         "grey_images": args.grey_images,
+        "min_pixels": args.min_pixels,
+        "max_pixels": args.max_pixels,
         "engine": args.engine,
     }
 
