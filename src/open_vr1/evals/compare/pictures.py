@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from datasets import Dataset, load_dataset
+from datasets import Dataset
 from datasets.packaged_modules.cache.cache import Cache
 
 from open_vr1.data_sources import open_source
@@ -90,11 +90,9 @@ def _rows(benchmark: str, dataset: str | None, split: str | None) -> Dataset | N
             return open_source(
                 {"path": dataset, **({"split": split} if split and Path(dataset).is_dir() else {})}, dataset
             )[0]
-        source = registry.source(benchmark)
+        source = registry.resolve(benchmark)
         if dataset not in (None, source.path):
             return None
-        if source.options.get("data_files"):
-            return load_dataset(source.path, data_files=source.options["data_files"], split=source.split)
         kept = Cache(
             dataset_name=source.path.rpartition("/")[2],
             repo_id=source.path,
