@@ -120,8 +120,8 @@ def test_a_held_checkpoint_is_the_same_model_to_an_evaluation(run):
     held = add(run, 10).held / "checkpoint-10"
 
     def who(folder: Path) -> str:
-        model = SimpleNamespace(model_name_or_path=str(folder), model_revision="main")
-        return identity(SimpleNamespace(model=model, args=SimpleNamespace(endpoint=None)))
+        model = SimpleNamespace(model_name_or_path=str(folder), model_revision="main", dtype="bfloat16")
+        return identity(SimpleNamespace(model=model, args=SimpleNamespace(endpoint=None, engine="vllm")))
 
     assert who(held) == who(run / "checkpoint-10")
 

@@ -406,3 +406,29 @@ def test_another_precision_is_another_answer(tiny, write_recipe):
     lines = Path("out/replies/00000.jsonl").read_text().count("\n")
     said(tiny, write_recipe, "out", dtype="bfloat16")
     assert Path("out/replies/00000.jsonl").read_text().count("\n") > lines
+
+
+def test_an_adapter_on_the_hub_is_that_of_its_revision(hub, tiny, adapter, write_recipe):
+    """The base has no such revision, and the repository no `config.json`."""
+    import shutil
+
+    api = hub.api()
+    api.create_repo("open-vr1/base")
+    api.upload_folder(repo_id="open-vr1/base", folder_path=tiny)
+    api.create_repo("open-vr1/lora")
+    api.create_branch("open-vr1/lora", branch="main-step-000000004")
+    shutil.copytree(adapter, "published")
+    place = Path("published/adapter_config.json")
+    place.write_text(json.dumps({**json.loads(place.read_text()), "base_model_name_or_path": "open-vr1/base"}))
+    api.upload_folder(repo_id="open-vr1/lora", folder_path="published", revision="main-step-000000004")
+    there = said("open-vr1/lora", write_recipe, "hub", model_revision="main-step-000000004")
+    assert there == said(adapter, write_recipe, "here")
+
+
+def test_a_finished_evaluation_needs_no_server(rows, write_recipe):
+    with serve(rows) as server:
+        recipe = write_recipe(server.url)
+        assert evaluate(recipe) == 0
+    before = results()
+    assert evaluate(recipe) == 0
+    assert results() == before

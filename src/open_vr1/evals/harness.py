@@ -22,7 +22,7 @@ from tqdm import tqdm
 from open_vr1.console import Line
 from open_vr1.errors import UserError
 from open_vr1.evals.asked import AskedBenchmark
-from open_vr1.evals.engines import Engine, Prompt, Reply, make_engine
+from open_vr1.evals.engines import Engine, Prompt, Reply, check_engine, make_engine
 from open_vr1.evals.registry import TASKS
 from open_vr1.evals.replies import Replies
 from open_vr1.recipe import Recipe
@@ -120,6 +120,7 @@ class Answers:
         done, speaks = wanted - len(missing), self._rank == 0
         if done and speaks:
             print(f"{done:,} of {wanted:,} answers are there from an earlier start", flush=True)
+        check_engine(self.recipe)
         engine: Engine = make_engine(self.recipe)
         line = Line("answers")
 

@@ -21,7 +21,6 @@ from open_vr1.evals.compare.page import as_data, write_eval_report, write_page
 from open_vr1.evals.compare.pictures import Room
 from open_vr1.evals.compare.samples import LONGEST, cut, samples
 from open_vr1.evals.records import read_samples
-from open_vr1.evals.registry import Source
 from open_vr1.toy.world import build
 
 from .evaluations import evaluation, row, scored
@@ -288,7 +287,8 @@ def test_pictures_of_a_dataset_that_was_loaded_before_need_no_hub(world, tmp_pat
     (kept / "dataset_info.json").write_text(json.dumps(facts))
     shutil.copy(next(made.glob("*.arrow")), kept / "world-test.arrow")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
-    monkeypatch.setattr("open_vr1.evals.registry.source", lambda name: Source("you/world", None, "test", {}))
+    named = {"dataset_path": "you/world", "test_split": "test"}
+    monkeypatch.setattr("open_vr1.evals.registry.task_file", lambda name: named)
     found = samples(read_evaluations([with_dataset(tmp_path / "a", rows, "you/world")]))["questions"]
     assert all(len(question["pictures"]) == 1 for question in found)
 
