@@ -110,7 +110,7 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.hub.dataset a b/c --version v2.0 --public --dry_run",
         ),
         (["push-cold", "DATASET=a", "REPO=b/c", "PUBLIC=0"], "python -m open_vr1.hub.dataset a b/c"),
-        (["test-live"], "python -m pytest --live tests/hub/test_live.py -s"),
+        (["test-live"], "python -m pytest --live tests/hub/test_live.py tests/evals/test_live_rows.py -s"),
         (
             ["push-checkpoints", "RUN=a", "REPO=b/c", "REVISION=run2", "DRY_RUN=1"],
             "python -m open_vr1.hub.outbox push --run a --repo b/c --revision run2 --dry_run",
