@@ -128,8 +128,8 @@ test-vllm: .venv-vllm/.installed ## pictures in a real vLLM, its CPU build, in a
 test-serve: .venv-serve/.installed ## cold data from a real server, transformers serve, in an environment of its own
 	OMP_NUM_THREADS=1 .venv-serve/bin/python -m pytest tests/cold/test_transformers_serve.py -s $(ARGS)
 
-test-live: $(READY) ## publish to the real Hub and delete it again, with the token of hf auth login or HF_TOKEN
-	$(PYTHON) -m pytest --live tests/hub/test_live.py -s $(ARGS)
+test-live: $(READY) ## read a row of every benchmark; publish to the real Hub and delete it again, with the token of hf auth login or HF_TOKEN
+	$(PYTHON) -m pytest --live tests/hub/test_live.py tests/evals/test_live_rows.py -s $(ARGS)
 
 quality: $(READY) ## check lint and format
 	$(VENV)/bin/ruff check $(CODE)

@@ -19,7 +19,7 @@ def stranger(tmp_path, monkeypatch):
     shutil.copy(ROOT / "Makefile", "Makefile")
     shutil.copytree("recipes/vr1_7b", FOLDER)
     for file in FOLDER.iterdir():
-        if file.stem in ("ptst_3stage", "long", "zero", "ptst_lora", "sft"):
+        if file.stem in ("ptst_3stage", "long", "zero", "ptst_lora", "sft", "eval"):
             file.unlink()
     text = (FOLDER / "ptst.yaml").read_text().replace("outputs/vr1_7b", "outputs/vr1_new")
     (FOLDER / "ptst.yaml").write_text(text)

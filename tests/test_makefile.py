@@ -59,6 +59,9 @@ class Workspace:
         os.utime(self.path / name, (moved, moved))
 
 
+ON_SEVERAL_CORES = "--numprocesses auto --maxprocesses 4 --dist worksteal"
+
+
 @pytest.fixture
 def workspace(tmp_path):
     return Workspace(tmp_path)
@@ -107,7 +110,7 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.hub.dataset a b/c --version v2.0 --public --dry_run",
         ),
         (["push-cold", "DATASET=a", "REPO=b/c", "PUBLIC=0"], "python -m open_vr1.hub.dataset a b/c"),
-        (["test-live"], "python -m pytest --live tests/hub/test_live.py -s"),
+        (["test-live"], "python -m pytest --live tests/hub/test_live.py tests/evals/test_live_rows.py -s"),
         (
             ["push-checkpoints", "RUN=a", "REPO=b/c", "REVISION=run2", "DRY_RUN=1"],
             "python -m open_vr1.hub.outbox push --run a --repo b/c --revision run2 --dry_run",
@@ -124,8 +127,8 @@ def test_make_alone_prints_every_target_with_a_line_of_help(workspace):
             "python -m open_vr1.hub.release datasets/o/data o/model --title Ours 1.0 --namespace o --yes --dry_run",
         ),
         (["hub", "ARGS=--port 8766"], "python -m tests.hub_server --port 8766"),
-        (["test"], "python -m pytest"),
-        (["test-all"], "python -m pytest --soak"),
+        (["test"], f"python -m pytest {ON_SEVERAL_CORES}"),
+        (["test-all"], f"python -m pytest {ON_SEVERAL_CORES} --soak"),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
@@ -137,7 +140,7 @@ def test_a_target_is_one_line_into_a_module(command, runs, workspace):
 def test_the_first_target_makes_the_environment_and_the_second_finds_it(workspace):
     workspace.make("demo")
     install, demo = workspace.calls()[1:]
-    assert install == "uv pip install --python .venv/bin/python -c constraints.txt -e .[dev]"
+    assert install == "uv pip install --python .venv/bin/python -c constraints.txt -e .[dev,eval]"
     assert demo.startswith("python -m open_vr1.toy.demo")
     workspace.make("demo")
     assert workspace.calls() == [demo]
@@ -169,7 +172,7 @@ def test_make_install_always_asks_uv(workspace):
 
 def test_make_install_gpu_brings_the_gpu_extra(workspace):
     workspace.make("install-gpu")
-    assert workspace.calls()[-1].endswith("-e .[dev,gpu]")
+    assert workspace.calls()[-1].endswith("-e .[dev,eval,gpu]")
 
 
 def test_the_torch_backend_is_passed_on_to_uv(workspace):

@@ -47,6 +47,8 @@ LICENSES = (
 VARIABLES = [
     "RECIPE",
     "MODEL",
+    "REVISION",
+    "RUNS",
     "GRID",
     "JOBS",
     "ACCELERATE",

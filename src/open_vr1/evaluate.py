@@ -89,7 +89,8 @@ def _evaluate(recipe: Recipe, folder: Path, asked: Sequence[Any], process: int) 
 
     replies = Replies(folder / FOLDER, process)
     benchmarks = [AskedBenchmark(one, recipe.args, identity(recipe), replies) for one in asked]
-    _warn_of_unverified(benchmarks, process)
+    if process == 0:
+        _warn_of_unverified(asked)
     manifest = RunManifest.begin(recipe, folder, goes_on=(folder / FOLDER).is_dir()) if process == 0 else None
     from open_vr1.evals.harness import run
 
@@ -190,12 +191,12 @@ def _check_harness() -> None:
         raise UserError('lmms-eval is not installed; run make install, or pip install "open-vr1[eval]"')
 
 
-def _warn_of_unverified(benchmarks: Sequence[Any], process: int) -> None:
-    for benchmark in benchmarks:
-        if benchmark.benchmark.schema == "unverified" and process == 0:
-            print(
-                f"{benchmark.asked.name}: schema unverified: no real row of it has been read yet; make test-live does"
-            )
+def _warn_of_unverified(asked: Sequence[Any]) -> None:
+    from open_vr1.evals.registry import is_unverified
+
+    for benchmark in asked:
+        if benchmark.is_ours and is_unverified(benchmark.name):
+            print(f"{benchmark.name}: schema unverified: nobody has read a real row of it yet; make test-live does")
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 from datasets import load_dataset
+from PIL import ImageFile
 
 from open_vr1.hub.calls import Caller
 from open_vr1.toy.world import build
@@ -49,3 +50,9 @@ def write_recipe(world, tmp_path, monkeypatch):
 def caller():
     """Tries again at once, and not for long."""
     return Caller(patience=20, first_pause=0.01, longest_pause=0.05, tell=lambda _: None)
+
+
+@pytest.fixture(autouse=True)
+def whole_pictures(monkeypatch):
+    """The harness lets the whole process read half a picture as a whole one; other tests do not run in that."""
+    monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", False)

@@ -222,3 +222,17 @@ def test_two_processes_share_the_questions(tiny, rows, write_recipe):
     parts = [len(Path(f"out/replies/0000{i}.jsonl").read_text().splitlines()) for i in (0, 1)]
     assert all(parts)
     assert done.stdout.count("accuracy 0.") == 1
+
+
+def test_half_a_picture_is_not_taken_for_a_whole_one_in_or_after_an_evaluation():
+    code = """
+import sys
+from PIL import ImageFile
+from open_vr1.evals.harness import _quiet
+with _quiet():
+    import lmms_eval.evaluator
+    assert not ImageFile.LOAD_TRUNCATED_IMAGES
+assert not ImageFile.LOAD_TRUNCATED_IMAGES and "lmms_eval.api.task" in sys.modules
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -163,14 +163,20 @@ def _ask(ask: Any, rows: Any, number: int) -> list[dict[str, Any]]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the harness's bars and its log: what is printed is ours."""
-    before = tqdm.__init__
+    """
+    Without the harness's bars and its log, what is printed is ours; and without its leave to read half a picture as a whole
+    one, which it gives the whole process when it is imported.
+    """
+    before, half_pictures = tqdm.__init__, ImageFile.LOAD_TRUNCATED_IMAGES
 
     def disabled(bar: tqdm, *args: Any, **options: Any) -> None:
         before(bar, *args, **{**options, "disable": True})
 
     tqdm.__init__ = disabled
     logger.disable("lmms_eval")
+    import lmms_eval.api.task  # noqa: F401
+
+    ImageFile.LOAD_TRUNCATED_IMAGES = half_pictures
     try:
         yield
     finally:

@@ -22,6 +22,7 @@ from open_vr1.recipe_arguments import BenchmarkEntry
 from open_vr1.recipe_types import nearest
 
 TASKS = Path(__file__).parent / "tasks"
+VERIFIED = TASKS / "_verified.yaml"
 PREFIX = "vr1_"
 FORMATS = {
     ".parquet": ("parquet", {}),
@@ -84,6 +85,11 @@ def benchmark(name: str) -> Any:
 def task_file(name: str) -> dict[str, Any]:
     """What a task file says, functions by their names."""
     return yaml.load((TASKS / f"{name}.yaml").read_text(), _TaskFile)
+
+
+def is_unverified(name: str) -> bool:
+    """Whether nobody knows if its rows look as the task reads them."""
+    return benchmark(name).schema == "unverified" and name not in yaml.safe_load(VERIFIED.read_text())
 
 
 class _TaskFile(yaml.SafeLoader):
