@@ -319,12 +319,14 @@ def test_processes_come_to_what_one_comes_to(questions, samples, processes, rows
     with serve(rows) as server:
         write_recipe(server.url, max_questions=questions, samples=samples)
         assert evaluate("eval.yaml", "--output_dir", "one") == 0
-        launch = [sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", str(processes)]
-        launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+        config = ROOT / "recipes/accelerate_configs/cpu.yaml"
+        launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+        launch += ["--num_processes", str(processes)]
         done = subprocess.run(
             [*launch, *COMMAND[1:]], env=environment(), capture_output=True, text=True, check=False, timeout=240
         )
         assert done.returncode == 0, done.stderr[-3000:]
+    assert len(list(Path("out/replies").glob("*.jsonl"))) == processes
     assert read_samples("out") == read_samples("one")
     assert results()["accuracy"] == results("one")["accuracy"] and results()["n"] == questions
 

@@ -41,8 +41,6 @@ def run(recipe: Recipe, benchmarks: Sequence[AskedBenchmark], replies: Replies) 
         from lmms_eval.evaluator import simple_evaluate
         from lmms_eval.tasks import TaskManager
 
-        ImageFile.LOAD_TRUNCATED_IMAGES = False  # The harness would fill up half a picture, and say nothing.
-
         class Model(Answers, lmms):
             """`Answers` as the harness knows models."""
 
