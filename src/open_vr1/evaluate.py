@@ -91,7 +91,7 @@ def _evaluate(recipe: Recipe, folder: Path, asked: Sequence[Any], process: int) 
     benchmarks = [AskedBenchmark(one, recipe.args, identity(recipe), replies) for one in asked]
     if process == 0:
         _warn_of_unverified(asked)
-    manifest = RunManifest.begin(recipe, folder, goes_on=(folder / FOLDER).is_dir()) if process == 0 else None
+    manifest = RunManifest.begin(recipe, folder, goes_on=_is_of(folder, recipe)) if process == 0 else None
     from open_vr1.evals.harness import run
 
     run(recipe, benchmarks, replies)
@@ -174,6 +174,13 @@ def _check_folder(recipe: Recipe, folder: Path) -> None:
         raise UserError(
             f"{recipe.path}: output_dir: {folder} is the folder of a run of task {task}; write output_dir: {folder / 'eval'}"
         )
+
+
+def _is_of(folder: Path, recipe: Recipe) -> bool:
+    """Whether an earlier start here was of the same recipe, with the same overrides."""
+    from open_vr1.manifest import MANIFEST_FILE, read_manifest, recorded_values
+
+    return (folder / MANIFEST_FILE).is_file() and read_manifest(folder)["recipe"]["values"] == recorded_values(recipe)
 
 
 def _remove_earlier(folder: Path) -> None:

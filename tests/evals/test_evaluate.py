@@ -111,6 +111,18 @@ def test_a_server_that_dies_costs_only_what_is_missing(rows, write_recipe, capsy
     assert len(read_samples("out")) == len(rows)
 
 
+def test_the_manifest_counts_the_starts_of_one_evaluation_and_is_another_ones_after_a_change(rows, write_recipe):
+    with serve(rows) as server:
+        path = write_recipe(server.url, max_questions=3)
+        manifests = []
+        for words in ([], [], ["--seed", "5"]):
+            assert evaluate(path, *words) == 0
+            manifests.append(read_manifest("out"))
+    first, again, other = (manifest["run"]["id"] for manifest in manifests)
+    assert first == again != other
+    assert [manifest["wall_clock"]["starts"] for manifest in manifests] == [1, 2, 1]
+
+
 def test_what_is_answered_is_not_asked_again(rows, write_recipe, capsys):
     failing = True
     with serve(rows, fails=lambda number: (400, "no") if failing and number % 3 == 0 else None) as server:
