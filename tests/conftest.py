@@ -6,6 +6,7 @@ publish to a real Hub, with your own home, token and network.
 
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -47,6 +48,8 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ.update(MPLBACKEND="Agg", TOKENIZERS_PARALLELISM="false")
     # Tiny models get slower, not faster, on every core of a large machine.
     os.environ.setdefault("OMP_NUM_THREADS", "2")
+    # Started in the background, a shell has it ignored, here and in every process that a test starts and interrupts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if not LIVE:
         leave_home(config)
         tripwire.arm()

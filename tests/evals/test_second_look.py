@@ -99,6 +99,7 @@ def test_a_folder_that_cannot_be_written_is_one_line(write_recipe, capsys):
         assert not server.asked
 
 
+@pytest.mark.soak(sample=1)
 @pytest.mark.parametrize("room", [1500, 20_000])  # Too little for the manifest; too little for the answers.
 def test_a_full_disk_is_one_line_and_costs_nothing(room, write_recipe, capsys):
     with serve(**answering("<answer> 3 </answer>" + " " * 1000)) as server:
@@ -314,6 +315,7 @@ def test_changed_rows_are_asked_again_and_no_others(write_recipe, picture):
 # ----- Several processes
 
 
+@pytest.mark.soak(sample=1)
 @pytest.mark.parametrize(("questions", "samples", "processes"), [(5, 3, 2), (1, 2, 2)])
 def test_processes_come_to_what_one_comes_to(questions, samples, processes, rows, write_recipe):
     with serve(rows) as server:
