@@ -31,6 +31,7 @@ PASSING_STATUS = {408, 409, 412, 425, 429}
 # hf_xet raises no HTTP error but a ConnectionError with the status in its text.
 XET_STATUS = re.compile(r"HTTP status \w+ error \((\d{3})")
 # The file that was to be sent is gone or may not be read: waiting brings nothing.
+XET_ERRNO = re.compile(r"\(os error (\d+)\)")  # Xet says in words what an OSError has as a number.
 OWN_FAULTS = {errno.ENOENT, errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR}
 # The Hub itself gives up on a commit after a minute.
 ANSWER_SECONDS = 180.0
@@ -131,7 +132,8 @@ def is_passing(error: Exception) -> bool:
     if isinstance(error, (OfflineModeIsEnabled, LocalTokenNotFoundError)):
         return False
     if isinstance(error, OSError):
-        return error.errno not in OWN_FAULTS
+        said = XET_ERRNO.search(str(error))
+        return (int(said[1]) if said and error.errno is None else error.errno) not in OWN_FAULTS
     return isinstance(error, httpx.TransportError)
 
 

@@ -137,6 +137,8 @@ class Drain:
         except (HubRefusal, UserError) as error:
             self._fail(entry, str(error))
         except Exception as error:  # noqa: BLE001  # One that cannot be sent must not hold back the others.
+            if not entry.folder.is_dir():  # The same, while it was being sent.
+                return
             traceback.print_exc()
             self._fail(entry, f"{type(error).__name__}: {error}")
         else:
