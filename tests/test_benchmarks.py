@@ -100,3 +100,14 @@ def test_publishing_a_dataset_is_measured(run_watched, tmp_path):
     measured = figures["xet"]
     assert all(measured[key] > 0 for key in measured if key.endswith(("per_s", "peak_mib", "_vs_copy", "_to_hub")))
     assert 0 < measured["push_cold_again_s"] and all(len(measured[f"{side}_s"]) == 1 for side in ("copy", "push_cold"))
+
+
+def test_an_evaluation_is_measured_beside_the_bare_harness(run_watched):
+    small = ["--questions", "8", "--tokens", "4", "--batch", "4", "--turns", "1"]
+    done = run_watched([sys.executable, "benchmarks/evaluate.py", *small])
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout.splitlines()[-1])
+    assert set(figures["overhead"]["ms_a_sample"]) == set(figures["overhead"]["s_a_run"]) == {"bare", "ours", "theirs"}
+    assert all(rate > 0 for rate in figures["scoring"].values())
+    # Every answer that should be right is, or its rate would be that of something else.
+    assert done.stdout.count("1000 of 1000 right") == 3 and done.stdout.count("0 of 1000 right") == 5

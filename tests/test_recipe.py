@@ -269,6 +269,7 @@ def test_a_missing_key_is_named(key):
         ({"datasets": [{"path": "a/b"}]}, "an evaluation asks benchmarks"),
         ({"eval_datasets": [{"path": "a/b"}]}, "an evaluation asks benchmarks"),
         ({"max_prompt_length": 9}, "would leave out questions"),
+        ({"freeze_projector": True}, "nothing is trained in an evaluation"),
         ({"samples": 4}, "are all the same; write temperature"),
         ({"samples": 0}, "samples must be at least 1"),
         ({"temperature": -1.0}, "temperature is 0 or more"),

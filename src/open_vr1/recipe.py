@@ -315,7 +315,9 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
     if not model.model_name_or_path:
         raise UserError(f"{file.path}: model_name_or_path: this key is missing; write a Hub id or a folder")
     if isinstance(args, EvalArguments):
-        _check_benchmarks(file, args)
+        from open_vr1.evals.registry import check_benchmarks
+
+        check_benchmarks(file, args)
     elif not args.datasets:
         raise UserError(f"{file.path}: datasets: this key is missing; write datasets: [{{path: ...}}]")
     if isinstance(args, PublishedArguments):
@@ -327,22 +329,6 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
     if args.task == "sft" and file.values.get("max_length") is not None:
         message = "would cut the end off a long row, its answer; write max_row_length, which drops such rows"
         raise file.error("max_length", f"{file.values['max_length']} {message}")
-
-
-def _check_benchmarks(file: RecipeFile, args: EvalArguments) -> None:
-    from open_vr1.evals.registry import problem_of
-
-    for key in ("datasets", "eval_datasets", "dataset_name"):
-        if getattr(args, key):
-            raise file.error(key, "an evaluation asks benchmarks; write benchmarks: [{name: mine, path: ...}]")
-    for key in ("max_prompt_length", "max_bad_rows"):
-        if getattr(args, key):
-            raise file.error(key, "would leave out questions, and figures would be of other ones; remove it")
-    if not args.benchmarks:
-        raise UserError(f"{file.path}: benchmarks: this key is missing; write benchmarks: [mathvista, mathverse]")
-    for i, entry in enumerate(args.benchmarks):
-        if problem := problem_of(entry, args.prompt_style, args.benchmarks[:i]):
-            raise file.error(("benchmarks", i), problem)
 
 
 def _check_builds(file: RecipeFile, args: RecipeArguments | ColdArguments) -> None:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from open_vr1.evals.figures import Figure, Outcome, mean
-from open_vr1.prompts import IMAGE_PLACEHOLDER, SYSTEM_PROMPTS, build_prompt, question_text
+from open_vr1.prompts import IMAGE_PLACEHOLDER, build_prompt, question_text
 from open_vr1.rewards.verify import Verdict, verify
 
 BOXED = "Reason step by step, and put the final answer within \\boxed{}."
@@ -139,8 +139,3 @@ def messages(
             {"type": "image", "url": next(left)} if part["type"] == "image" else part for part in message["content"]
         ]
     return chat
-
-
-def system_words(system_prompt: str | None) -> str | None:
-    """A system prompt by its name, or as it stands."""
-    return SYSTEM_PROMPTS.get(system_prompt, system_prompt) if system_prompt else None

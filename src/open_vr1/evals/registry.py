@@ -17,8 +17,10 @@ from typing import Any
 
 import yaml
 
+from open_vr1.errors import UserError
 from open_vr1.evals.own_rows import USED
-from open_vr1.recipe_arguments import BenchmarkEntry
+from open_vr1.recipe_arguments import BenchmarkEntry, EvalArguments
+from open_vr1.recipe_file import RecipeFile
 from open_vr1.recipe_types import nearest
 
 TASKS = Path(__file__).parent / "tasks"
@@ -138,6 +140,24 @@ def _loaded_from(path: str, config: str | None, split: str, revision: str | None
         "dataset_name": config,
         "dataset_kwargs": {"revision": revision} if revision else None,
     }
+
+
+def check_benchmarks(file: RecipeFile, args: EvalArguments) -> None:
+    """Refuse a recipe that asks nothing, or what is not there; and keys of a training, which would do nothing or harm here."""
+    for key in ("datasets", "eval_datasets", "dataset_name"):
+        if getattr(args, key):
+            raise file.error(key, "an evaluation asks benchmarks; write benchmarks: [{name: mine, path: ...}]")
+    for key in ("max_prompt_length", "max_bad_rows"):
+        if getattr(args, key):
+            raise file.error(key, "would leave out questions, and figures would be of other ones; remove it")
+    for key in ("freeze_vision_tower", "freeze_projector"):
+        if getattr(args, key):
+            raise file.error(key, "nothing is trained in an evaluation; remove it")
+    if not args.benchmarks:
+        raise UserError(f"{file.path}: benchmarks: this key is missing; write benchmarks: [mathvista, mathverse]")
+    for i, entry in enumerate(args.benchmarks):
+        if problem := problem_of(entry, args.prompt_style, args.benchmarks[:i]):
+            raise file.error(("benchmarks", i), problem)
 
 
 def problem_of(entry: str | BenchmarkEntry, style: str, earlier: Sequence[str | BenchmarkEntry]) -> str | None:
