@@ -29,7 +29,7 @@ PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesse
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan check-recipes cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan new-recipe check-recipes recipes-index cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -47,8 +47,15 @@ plan: need-RECIPE $(READY) ## what a recipe does, needs and lacks: RECIPE=recipe
 	$(PYTHON) -m open_vr1.plan --config $(RECIPE) $(if $(ACCELERATE),--accelerate $(ACCELERATE)) \
 		$(if $(PROCESSES),--processes $(PROCESSES)) $(if $(GPU_GIB),--gpu_gib $(GPU_GIB)) $(if $(JSON),--json) $(ARGS)
 
-check-recipes: $(READY) ## everything that is wrong with any recipe folder, as CI sees it; offline
-	$(PYTHON) -m open_vr1.check_recipes $(ARGS)
+new-recipe: EXAMPLE = NAME=mine FROM=vr1_7b
+new-recipe: need-NAME need-FROM $(READY) ## a recipe folder to begin with, from another one: NAME=mine FROM=vr1_7b ONLY="sft ptst"
+	$(PYTHON) -m open_vr1.recipe_folder.new $(NAME) $(FROM) $(if $(ONLY),--only $(ONLY)) $(ARGS)
+
+check-recipes: $(READY) ## everything that is wrong with the recipe folders, and a tiny dry run of the changed ones: ARGS=mine ALL=1
+	$(PYTHON) -m open_vr1.recipe_folder.check $(if $(filter-out 0 no false,$(ALL)),--all) $(ARGS)
+
+recipes-index: $(READY) ## the table in recipes/README.md, from what each folder's README begins with
+	$(PYTHON) -m open_vr1.recipe_folder.index
 
 cold: EXAMPLE = RECIPE=recipes/vr1_tiny/cold.yaml
 cold: need-RECIPE $(READY) ## chains of thought from pictures and questions: RECIPE=recipes/vr1_tiny/cold.yaml ARGS="--until describe"
@@ -139,7 +146,7 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-NEEDS := RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
+NEEDS := NAME FROM RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
 .PHONY: $(NEEDS:%=need-%) FORCE
 $(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }

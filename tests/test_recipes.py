@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 import yaml
 
-from open_vr1.check_recipes import problems, recipe_files
-from open_vr1.prompts import SYSTEM_PROMPTS
 from open_vr1.ptst.schedule import schedule_of
 from open_vr1.recipe import Recipe, read_recipe
+from open_vr1.recipe_folder import recipe_files
+from open_vr1.recipe_folder.check import problems
+from open_vr1.recipe_folder.index import index_problems
 from open_vr1.rewards import registry
 
 ROOT = Path(__file__).parent.parent
-FOLDERS = sorted(file.parent for file in (ROOT / "recipes").glob("*/README.md"))
-FILES = [file for folder in FOLDERS for file in recipe_files(folder)]
+ALL_FOLDERS = sorted(file.parent for file in (ROOT / "recipes").glob("*/README.md"))
 GPUS_PER_NODE = 8
 SHIPPED = {
     "cold_200k": {"bridge", "from_release"},
@@ -26,6 +26,9 @@ SHIPPED = {
     "vr1_72b": {"sft", "ptst", "continue", "eval"},
     "qwen3_vl_8b": {"sft", "ptst", "eval"},
 }
+# What is said below of these holds for our own, not for everybody's.
+FOLDERS = [ROOT / "recipes" / name for name in SHIPPED]
+FILES = [file for folder in FOLDERS for file in recipe_files(folder)]
 PAPERS_STAGES = [(4096, 16, 100), (8192, 8, 100)]
 # Where the paper or its released configuration states a value: where it stands in the checked recipe, and what it is.
 STATED_SFT = {
@@ -129,15 +132,15 @@ def rows_per_step(recipe: Recipe, processes: int) -> int:
 
 
 def test_every_recipe_that_is_promised_is_there():
-    assert {folder.name: {file.stem for file in recipe_files(folder)} for folder in FOLDERS} == SHIPPED
+    there = {folder.name: {file.stem for file in recipe_files(folder)} for folder in FOLDERS}
+    assert all(recipes <= there.get(name, set()) for name, recipes in SHIPPED.items())
 
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_it_reads_with_the_processes_that_its_readme_names(file, read):
     recipe = read(file)
     if recipe.args.task == "grpo":
-        assert set(recipe.args.reward_funcs) <= registry.REWARDS.keys()
-        assert recipe.args.system_prompt is None or recipe.args.system_prompt in SYSTEM_PROMPTS
+        assert registry.resolve(recipe.args.reward_funcs, recipe.args.reward_options)
     assert not getattr(recipe.training, "push_to_hub", False)
 
 
@@ -174,7 +177,7 @@ def test_a_picture_leaves_room_for_the_question(file, read):
     assert args.max_pixels // edge**2 <= limit - 256
 
 
-@pytest.mark.parametrize("folder", FOLDERS, ids=lambda folder: folder.name)
+@pytest.mark.parametrize("folder", ALL_FOLDERS, ids=lambda folder: folder.name)
 def test_make_check_recipes_finds_nothing(folder, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert problems(folder.relative_to(ROOT)) == []
@@ -194,11 +197,9 @@ def test_a_cluster_takes_the_same_rows_at_every_step(folder, read):
         ), (target, variables)
 
 
-def test_the_index_has_a_row_for_every_folder_and_says_what_has_been_run():
-    index = (ROOT / "recipes/README.md").read_text()
-    for folder in FOLDERS:
-        (row,) = re.findall(rf"^\| \[{folder.name}\]\({folder.name}/README.md\) \|.*\| (.*) \|$", index, re.MULTILINE)
-        assert row == (front_matter(folder)["run"] or "no")
+def test_the_index_is_what_the_readmes_say(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert index_problems([folder.relative_to(ROOT) for folder in ALL_FOLDERS]) == []
 
 
 @pytest.mark.parametrize("file", ["README.md", *(f"recipes/{folder.name}/README.md" for folder in FOLDERS)])

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from open_vr1.check_recipes import main, problems
+from open_vr1.recipe_folder.check import main, problems
+from open_vr1.recipe_folder.index import index_problems
+from open_vr1.recipe_folder.index import main as write_index
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parent.parent.parent
 FOLDER = Path("recipes/vr1_new")
 
 
@@ -25,6 +27,7 @@ def stranger(tmp_path, monkeypatch):
     (FOLDER / "ptst.yaml").write_text(text)
     (FOLDER / "README.md").write_text(
         """---
+summary: as vr1_7b
 base_model: Osilly/Vision-R1-CI-7B
 license: apache-2.0
 datasets: [Osilly/Vision-R1-rl]
@@ -40,8 +43,7 @@ make grpo RECIPE=recipes/vr1_new/ptst.yaml ACCELERATE=zero3
 ```
 """
     )
-    with Path("recipes/README.md").open("a") as index:
-        index.write("| [vr1_new](vr1_new/README.md) | as vr1_7b | 8 x 80 GB | no |\n")
+    assert write_index() == 0
     assert problems(FOLDER) == []
     return FOLDER
 
@@ -76,6 +78,24 @@ BROKEN = {
         "#vision-r1: GRPO",
         "the first line says what the recipe is",
     ),
+    "publishes by itself": ("ptst.yaml", "seed: 0", "push_to_hub: true", "push_to_hub: true: "),
+    "another's folder": (
+        "ptst.yaml",
+        "outputs/vr1_new/final",
+        "outputs/vr1_7b/final",
+        "output_dir: outputs/vr1_7b/final",
+    ),
+    "link to nowhere": ("README.md", "# vr1_new", "# vr1_new\n\n[log](log.md)", "README.md:13: log.md"),
+    "left to write": ("README.md", "as vr1_7b", "TODO what it trains", "README.md:2: 'summary: TODO what it trains'"),
+    "unknown fact": ("README.md", "hardware:", "hardwear: x\nhardware:", "README.md:1: hardwear: unknown"),
+    "processes of no recipe": ("README.md", "{ptst: 8}", "{ptst: 8, sft: 8}", "processes: sft: there is no sft.yaml"),
+    "variable that nothing reads": (
+        "README.md",
+        "ACCELERATE=zero3",
+        "ACCELERATE=zero3 GPU_GIB=80",
+        "GPU_GIB: make grpo reads no such variable",
+    ),
+    "open quote": ("README.md", "ACCELERATE=zero3", 'ACCELERATE="zero3', "README.md:14: 'make grpo"),
     "no license": ("README.md", "license: apache-2.0", "", "README.md:1: license: missing"),
     "unknown license": ("README.md", "apache-2.0", "apache2", "license: 'apache2' is not one"),
     "half a license": (
@@ -84,7 +104,7 @@ BROKEN = {
         "license: other",
         "license_name: missing, and license is other",
     ),
-    "no front matter": ("README.md", "---\nbase_model", "base_model", "README.md:1: no front matter"),
+    "no front matter": ("README.md", "---\nsummary", "summary", "README.md:1: no front matter"),
     "other processes": ("README.md", "{ptst: 8}", "{ptst: 16}", "trains with 8 processes, and processes says 16"),
     "target that is not there": (
         "README.md",
@@ -135,15 +155,27 @@ def test_a_wrong_grid_is_named_and_one_that_nobody_runs(stranger):
     assert any("no command runs recipes/vr1_tiny/sweep_new.yaml" in problem for problem in found)
 
 
-def test_no_readme_and_no_row_in_the_index(stranger):
+def test_no_readme_is_said(stranger):
     (stranger / "README.md").unlink()
     assert any("README.md: missing" in problem for problem in problems(stranger))
+
+
+def test_the_index_follows_the_readmes_and_says_which_row_is_old(stranger):
+    readme = stranger / "README.md"
+    readme.write_text(readme.read_text().replace("run: no", 'run: "yes, one seed"'))
+    assert index_problems([stranger]) == [
+        "recipes/README.md: the row of vr1_new is missing or old; run make recipes-index"
+    ]
+    assert write_index() == 0 and index_problems([stranger]) == []
+    assert "| 8 x 80 GB | yes, one seed |" in Path("recipes/README.md").read_text()
+    shutil.rmtree("recipes/vr1_3b")
+    assert index_problems([stranger]) == ["recipes/README.md: its table is old; run make recipes-index"]
     Path("recipes/README.md").write_text("# Recipes\n")
-    assert any("no row for vr1_7b" in problem for problem in problems(Path("recipes/vr1_7b")))
+    assert "are not both there" in index_problems([stranger])[0]
 
 
 def test_the_command_counts_what_is_wrong_and_fails(stranger, capsys):
-    assert main(["vr1_new"]) == 0
+    assert main(["vr1_new", "--no_dry_run"]) == 0
     assert "1 recipes in 1 folders: nothing is wrong" in capsys.readouterr().out
     (stranger / "ptst.yaml").write_text("# A recipe.\ntask: grpo\n")
     assert main(["vr1_new"]) == 2
