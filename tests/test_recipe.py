@@ -206,7 +206,7 @@ def test_the_command_line_names_the_recipe():
         ("lr_scheduler_type", "cosin", "nearest is cosine"),
         ("gradient_checkpointing_kwargs", [1], "is not a mapping"),
         ("build", [{"path": "outputs/base", "with": "json"}], "build[0].with: 'json' is no function"),
-        ("build", [{"path": "outputs/base", "with": "no_such.module:f"}], "is no function"),
+        ("build", [{"path": "outputs/base", "with": "no_such.module:f"}], "there is no module no_such.module"),
         ("build", [{"path": "outputs/base"}], "build[0].with: this key is missing"),
     ],
 )

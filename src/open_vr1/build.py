@@ -19,11 +19,11 @@ import logging
 import tempfile
 from collections.abc import Callable
 from contextlib import nullcontext
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from open_vr1.errors import UserError
+from open_vr1.functions import NoFunction, find_function
 from open_vr1.recipe_arguments import BuildEntry
 
 if TYPE_CHECKING:
@@ -103,11 +103,11 @@ def _call(made: dict[str, Any]) -> str:
 
 
 def _function(entry: BuildEntry, source: Path) -> Callable[..., None]:
-    module, _, attribute = entry["with"].partition(":")
-    function = getattr(import_module(module), attribute, None)
     where = f"{source}: build: {entry['with']}"
-    if not callable(function):
-        raise UserError(f"{where}: {module} has no function {attribute}")
+    try:
+        function = find_function(entry["with"])
+    except NoFunction as error:
+        raise UserError(f"{where}: {error}") from error
     try:
         inspect.signature(function).bind(entry["path"], **entry.get("args", {}))
     except TypeError as error:

@@ -4,10 +4,10 @@ The run manifest: `open_vr1.json` in the folder of every run, enough to know wha
     make grpo RECIPE=recipes/vr1_tiny/ptst.yaml
     make rerun MANIFEST=outputs/vr1_tiny/final
 
-It holds the recipe as text and as values, what the command line changed, the code's commit, package versions, the model and
-who made it, fingerprints of the rows, seeds, hardware and wall-clock: `open_vr1.run_facts`. It goes to the Hub with every
-revision, so no token and no path of this machine is in it: `open_vr1.masking`. A run that is killed and started again keeps
-its `id`; `starts` counts, `seconds` add up. Process zero writes, and the file is always whole.
+It holds the recipe as text and as values, what the command line changed, code of the recipe's own, the code's commit, package
+versions, the model and who made it, fingerprints of the rows, seeds, hardware and wall-clock: `open_vr1.run_facts`. It goes to the
+Hub with every revision, so no token and no path of this machine is in it: `open_vr1.masking`. A run that is killed and started
+again keeps its `id`; `starts` counts, `seconds` add up. Process zero writes, and the file is always whole.
 """
 
 import hashlib
@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from open_vr1 import __version__
 from open_vr1.cold.steps import write_json
 from open_vr1.errors import UserError
+from open_vr1.functions import own_code
 from open_vr1.masking import LOCAL, Mask
 from open_vr1.run_facts import (
     MANIFEST_FILE,
@@ -177,6 +178,7 @@ def _facts(recipe: "Recipe", before: dict[str, Any] | None) -> dict[str, Any]:
             "text": mask(recipe.text),
             "values": values,
             "overrides": overrides,
+            "own_code": mask(own_code(values)),
         },
         "git": git_state(),
         "python": platform.python_version(),

@@ -14,7 +14,6 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from importlib.util import find_spec
 from math import lcm
 from pathlib import Path
 from typing import Any, get_origin, get_type_hints
@@ -22,6 +21,7 @@ from typing import Any, get_origin, get_type_hints
 from open_vr1.cold.arguments import ColdArguments
 from open_vr1.elsewhere import Elsewhere, many_processes
 from open_vr1.errors import UserError
+from open_vr1.functions import NoFunction, check_function
 from open_vr1.hub.recipe_keys import check_publishing, refuse_tokens
 from open_vr1.recipe_arguments import (
     EvalArguments,
@@ -333,9 +333,10 @@ def _check_needs(file: RecipeFile, args: RecipeArguments, model: Any) -> None:
 
 def _check_builds(file: RecipeFile, args: RecipeArguments | ColdArguments) -> None:
     for i, entry in enumerate(args.build):
-        module = entry["with"].partition(":")[0]
-        if not re.fullmatch(r"[\w.]+:\w+", entry["with"]) or not _module_exists(module):
-            raise file.error(("build", i, "with"), f"{entry['with']!r} is no function; write module:function")
+        try:
+            check_function(entry["with"])
+        except NoFunction as error:
+            raise file.error(("build", i, "with"), str(error)) from error
 
 
 def _check_rewards(file: RecipeFile, args: GRPOArguments) -> None:
@@ -390,10 +391,3 @@ def _check_liger(file: RecipeFile, elsewhere: Elsewhere | None) -> None:
                 "liger's kernels are written in Triton, which needs a GPU, and use_cpu is true; remove one of them"
             )
         raise file.error("use_liger_kernel", message)
-
-
-def _module_exists(name: str) -> bool:
-    try:
-        return find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False

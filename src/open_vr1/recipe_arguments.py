@@ -10,7 +10,7 @@ from typing import Any, Required, TypedDict
 BuildEntry = TypedDict(
     "BuildEntry", {"path": Required[str], "with": Required[str], "args": dict[str, Any]}, total=False
 )
-BuildEntry.__doc__ = "A folder that the run needs and a function `module:function` that makes it from `args`."
+BuildEntry.__doc__ = "A folder that the run needs and a function (`open_vr1.functions`) that makes it from `args`."
 
 
 class DatasetEntry(TypedDict, total=False):
@@ -176,7 +176,7 @@ class GRPOArguments(PublishedArguments):
 
     Args:
         reward_funcs (`list[str]`):
-            Names from `open_vr1.rewards.registry`, or `package.module:function`.
+            Names from `open_vr1.rewards.registry`, or functions of your own: see `open_vr1.functions`.
         reward_options (`dict[str, dict]`, *optional*):
             Options of a reward by its name.
         ptst_stages (`list[dict]`, *optional*):

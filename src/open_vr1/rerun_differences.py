@@ -5,6 +5,7 @@
 
 from typing import Any
 
+from open_vr1.functions import own_code
 from open_vr1.manifest import recorded_values
 from open_vr1.recipe import Recipe
 from open_vr1.run_facts import data_facts, git_state, hardware, model_facts, package_versions
@@ -25,6 +26,7 @@ def differences(then: dict[str, Any], recipe: Recipe) -> list[str]:
     return [
         *_values(then["recipe"]["values"], recorded_values(recipe)),
         *_code(then["git"], git_state()),
+        *_own_code(then["recipe"].get("own_code", {}), own_code(recipe.values)),
         *_changed("package ", then["packages"], package_versions()),
         *_model(then["model"], model_facts(recipe)),
         *_rows(then["data"], data["data"]),
@@ -58,6 +60,14 @@ def _code(then: dict[str, Any] | None, now: dict[str, Any] | None) -> list[str]:
     if now and now["dirty"]:
         lines.append("git: the code of now has changes that are not committed")
     return lines
+
+
+def _own_code(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    return [
+        f"{path}: is not what it was then; recipe.own_code of the manifest has its text"
+        for path in then
+        if then[path]["sha256"] != now.get(path, {}).get("sha256")
+    ]
 
 
 def _commit(state: dict[str, Any] | None) -> str:

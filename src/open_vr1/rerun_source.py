@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from open_vr1.errors import UserError
+from open_vr1.functions import NAMED as FUNCTION
 from open_vr1.manifest import MANIFEST_FILE
 
 ON_HUB = re.compile(r"(?P<kind>datasets/)?(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>.+))?")
 OURS = re.compile(r"open_vr1\.toy\.[\w.]+:\w+")
-FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)

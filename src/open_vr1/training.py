@@ -15,6 +15,7 @@ from trl import get_quantization_config
 
 from open_vr1.errors import UserError
 from open_vr1.evals.callback import EvaluationCallback, evaluation_of
+from open_vr1.functions import own_code
 from open_vr1.hub.model_card import write_model_card
 from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
 from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_values
@@ -103,6 +104,7 @@ def check_same_recipe(recipe: Recipe) -> None:
     folder = Path(recipe.training.output_dir)
     then = read_manifest(folder)["recipe"]["values"] if (folder / MANIFEST_FILE).is_file() else {}
     now = recorded_values(recipe)
+    _check_same_code(recipe, folder)
     changed = [key for key in sorted({*then, *now} - BESIDE_THE_RUN) if then.get(key) != now.get(key)]
     if changed:
         key = changed[0]
@@ -111,6 +113,19 @@ def check_same_recipe(recipe: Recipe) -> None:
             f"{now.get(key)!r}; write the old value to go on with that run, or another output_dir to start a new one"
             + (f" (also changed: {', '.join(changed[1:])})" if changed[1:] else "")
         )
+
+
+def _check_same_code(recipe: Recipe, folder: Path) -> None:
+    """A reward that has changed is another recipe, though its name is the same."""
+    if not (folder / MANIFEST_FILE).is_file():
+        return
+    then, now = read_manifest(folder)["recipe"].get("own_code", {}), own_code(recipe.values)
+    for path in sorted(then.keys() & now.keys()):
+        if then[path]["sha256"] != now[path]["sha256"]:
+            raise UserError(
+                f"{recipe.path}: {path} has changed since the run in {folder} began; put back what {MANIFEST_FILE} there "
+                "has under recipe.own_code to go on with that run, or write another output_dir to start a new one"
+            )
 
 
 def load_model(recipe: Recipe) -> PreTrainedModel:

@@ -8,11 +8,11 @@ Nothing here imports torch or trl.
 import copy
 import dataclasses
 import difflib
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from open_vr1.errors import UserError
+from open_vr1.functions import NoFunction, find_function
 from open_vr1.rewards import boxes, lengths, outcome, reading
 from open_vr1.rewards.base import Reward
 
@@ -44,21 +44,15 @@ def _nearest(word: str, words: Sequence[str]) -> str:
 def _find(name: str) -> Callable:
     if name in REWARDS:
         return REWARDS[name]
-    module_name, colon, attribute = name.partition(":")
-    if not colon:
+    if ":" not in name:
         raise UserError(
             f"reward_funcs: there is no reward {name!r}; {_nearest(name, list(REWARDS))} "
-            "A reward of your own is named package.module:function."
+            "A reward of your own is named recipes/<name>/rewards.py:function or package.module:function."
         )
     try:
-        function = getattr(importlib.import_module(module_name), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(
-            f"reward_funcs: {name!r} cannot be imported ({error}); write package.module:function"
-        ) from error
-    if not callable(function):
-        raise UserError(f"reward_funcs: {name!r} is a {type(function).__name__} and cannot be called")
-    return function
+        return find_function(name)
+    except NoFunction as error:
+        raise UserError(f"reward_funcs: {name!r}: {error}") from error
 
 
 def _configure(name: str, reward: Callable, options: Mapping[str, Any]) -> Callable:
@@ -88,7 +82,7 @@ def resolve(names: Sequence[str], options: Mapping[str, Mapping[str, Any]] | Non
 
     Args:
         names (`Sequence[str]`):
-            Names from `REWARDS`, or `package.module:function`.
+            Names from `REWARDS`, or functions of your own: see `open_vr1.functions`.
         options (`Mapping`, *optional*):
             Options by reward name, such as `{"accuracy": {"tolerance": 0.05}}`.
     """

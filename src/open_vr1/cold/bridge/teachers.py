@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import fields
-from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from datatrove.pipeline.inference.run_inference import InferenceConfig
 
 from open_vr1.cold.arguments import ExecutorEntry, ServeEntry, TeacherEntry
 from open_vr1.errors import UserError
+from open_vr1.functions import NoFunction, find_function
 from open_vr1.recipe_types import nearest
 
 SERVERS = ("vllm", "sglang")
@@ -116,11 +116,10 @@ def own_programs() -> str:
 
 def serve_function(entry: ServeEntry, key: str) -> Callable[..., AbstractContextManager[str]]:
     """The function that an entry names, refused where there is none or where it does not take the entry's `args`."""
-    module, _, name = entry["with"].partition(":")
     try:
-        function = getattr(import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise UserError(f"{key}.with: {entry['with']!r} is no function ({error}); write module:function") from error
+        function = find_function(entry["with"])
+    except NoFunction as error:
+        raise UserError(f"{key}.with: {entry['with']!r}: {error}") from error
     try:
         inspect.signature(function).bind(**entry.get("args", {}))
     except TypeError as error:

@@ -2,13 +2,13 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
 from open_vr1.cold.arguments import MeasureEntry
+from open_vr1.functions import find_function
 
 MISSES = 20
 
@@ -29,10 +29,7 @@ def measure(entry: MeasureEntry, source: str, filtered: Path) -> dict[str, Any]:
         For each rule: `planted`, how many it should reject; `caught`, how many of those any rule has rejected;
         `caught_by_it`; `false`, good rows that it has rejected. And the first rows that were `missed`.
     """
-    module, _, function = entry["with"].partition(":")
-    truth = {
-        f"{source}/{row}": rule for row, rule in getattr(import_module(module), function)(**entry.get("args", {}))
-    }
+    truth = {f"{source}/{row}": rule for row, rule in find_function(entry["with"])(**entry.get("args", {}))}
     planted, caught, by_it, false = Counter(), Counter(), Counter(), Counter()
     missed = []
     for row, rule, text in _verdicts(filtered):
