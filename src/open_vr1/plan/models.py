@@ -2,7 +2,8 @@
 The shape of a recipe's model without its weights: its config comes with this package or from a folder, and its parameters are
 made on torch's meta device, where they take no memory.
 
-`configs/names.yaml` says which config stands for which repository or folder; a model that is not there is looked up.
+`configs/names.yaml` says which config stands for which repository; a recipe folder can bring others in `configs/`; a model that is in
+neither is looked up.
 """
 
 import json
@@ -30,18 +31,32 @@ def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
     """The config of a folder, of a model we know, or of a repository; `None` where it cannot be had."""
     if (Path(model) / "config.json").is_file():
         return AutoConfig.from_pretrained(model)
-    if model in config_names():
-        values = json.loads((CONFIGS / config_names()[model]).read_text())
+    if file := _config_file(model):
+        values = json.loads(file.read_text())
         return AutoConfig.for_model(values.pop("model_type"), **values)
     if looks_local(model):
-        # What a recipe trains has the shape of what it begins with.
-        made = recipe_that_makes(Path(model))
-        base = made and made[1].get("model_name_or_path")
+        base = _begun_with(Path(model))
         return find_config(base, offline) if base and base != model else None
     try:
         return AutoConfig.from_pretrained(model, local_files_only=offline)
     except (OSError, ValueError):
         return None
+
+
+def _config_file(model: str) -> Path | None:
+    """Our own, or one that a contributor's folder has: `recipes/mine/configs/Qwen--Qwen2-VL-2B-Instruct.json`."""
+    if model in config_names():
+        return CONFIGS / config_names()[model]
+    return next(iter(sorted(Path("recipes").glob(f"*/configs/{model.replace('/', '--')}.json"))), None)
+
+
+def _begun_with(path: Path) -> str | None:
+    """What a recipe's output has the shape of: the model that it begins with, or the function that builds it."""
+    made = recipe_that_makes(path)
+    if not made:
+        return None
+    built = [entry["with"] for entry in made[1].get("build") or [] if path.is_relative_to(entry["path"])]
+    return built[0] if built else made[1].get("model_name_or_path")
 
 
 def build_on_meta(config: PreTrainedConfig, dtype: torch.dtype) -> PreTrainedModel:

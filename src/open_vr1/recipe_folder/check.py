@@ -190,8 +190,8 @@ def _plan_problems(file: Path, commands: Sequence[Command], hardware: str | None
         wrong += plan.errors + plan.misfits
         if plan.model and find_config(plan.model, offline=True) is None:
             wrong.append(
-                f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json in "
-                "src/open_vr1/plan/configs and name it in names.yaml there"
+                f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json as "
+                f"{file.parent / 'configs' / plan.model.replace('/', '--')}.json"
             )
         if command.target != "plan" and TASKS[plan.task].target != command.target:
             wrong.append(f"{command.place}: make {command.target}: {file} is for make {TASKS[plan.task].target}")

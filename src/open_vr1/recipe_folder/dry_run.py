@@ -29,6 +29,7 @@ from open_vr1.recipe import TASKS, read_recipe
 from open_vr1.recipe_file import read_file
 from open_vr1.recipe_folder import recipe_files
 from open_vr1.recipe_folder.facts import read_facts
+from open_vr1.recipe_folder.probe import own_rewards
 
 OUTPUTS = Path("outputs/dry_run")
 BASE = OUTPUTS / "base"
@@ -102,7 +103,10 @@ def _try(file: Path) -> list[str]:
     command = [sys.executable, "-m", f"open_vr1.{values['task']}", "--config", str(recipe)]
     if trouble := _run(command, log):
         return [f"{file}: its dry run {trouble}; all of its output is in {log}, its recipe in {recipe}"]
-    return []
+    if not own_rewards(values):
+        return []
+    trouble = _run([sys.executable, "-m", "open_vr1.recipe_folder.probe", str(file)], place / "probe.txt")
+    return [f"{file}: a reward of its own {trouble}"] if trouble else []
 
 
 def _run(command: list[str], log: Path) -> str | None:
