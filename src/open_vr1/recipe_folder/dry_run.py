@@ -82,14 +82,14 @@ OF_A_LAPTOP = {
 
 def dry_run(folder: Path) -> list[str]:
     """What is wrong with a folder that only trying it out shows. Prints a line for each recipe as it goes on."""
-    wrong = []
+    wrong = _own_tests(folder)
     for file in recipe_files(folder):
         if TASKS[read_file(file).values["task"]].trainer_config:
             began = time.monotonic()
             found = _try(file) or _card_problems(file)
             print(f"{file}: {'FAILED' if found else 'trains'}, {time.monotonic() - began:.0f} s", flush=True)
             wrong += found
-    return wrong + _own_tests(folder)
+    return wrong
 
 
 def _try(file: Path) -> list[str]:
@@ -100,13 +100,14 @@ def _try(file: Path) -> list[str]:
     recipe = place / file.name
     recipe.write_text(f"# {file} at toy size.\n" + yaml.safe_dump(values, sort_keys=False, allow_unicode=True))
     log = place / "log.txt"
+    if own_rewards(values):
+        probe = [sys.executable, "-m", "open_vr1.recipe_folder.probe", str(file)]
+        if trouble := _run(probe, place / "probe.txt"):
+            return [f"{file}: a reward of its own {trouble}"]
     command = [sys.executable, "-m", f"open_vr1.{values['task']}", "--config", str(recipe)]
     if trouble := _run(command, log):
         return [f"{file}: its dry run {trouble}; all of its output is in {log}, its recipe in {recipe}"]
-    if not own_rewards(values):
-        return []
-    trouble = _run([sys.executable, "-m", "open_vr1.recipe_folder.probe", str(file)], place / "probe.txt")
-    return [f"{file}: a reward of its own {trouble}"] if trouble else []
+    return []
 
 
 def _run(command: list[str], log: Path) -> str | None:
@@ -122,7 +123,7 @@ def _run(command: list[str], log: Path) -> str | None:
     if done.returncode == 0:
         return None
     said = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
-    errors = [line for line in said if line.startswith("error: ")]
+    errors = [line for line in said if line.startswith(("error: ", "FAILED ", "ERROR "))]
     return f"failed: {(errors or said or [f'exit status {done.returncode}'])[-1].removeprefix('error: ')}"
 
 

@@ -43,6 +43,7 @@ WRITTEN = (
     "__import__('os').abort()",
 )
 SECONDS = 10
+OURS = ("prompt", "images", "solution", "choices", "id", "completion", "thinking", "answer")
 
 
 @entry_point
@@ -52,10 +53,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     wrong = [
         f"{path}: reward_funcs: {name}: {problem}"
         for name in own_rewards(values)
-        for problem in problems(resolve([name], {name: (values.get("reward_options") or {}).get(name) or {}})[0])
+        for problem in problems(_configured(name, values), list(values.get("columns") or {}))
     ]
     if wrong:
         raise UserError("\n".join(wrong))
+
+
+def _configured(name: str, values: dict[str, Any]) -> Callable[..., Any]:
+    return resolve([name], {name: (values.get("reward_options") or {}).get(name) or {}})[0]
 
 
 def own_rewards(values: dict[str, Any]) -> list[str]:
@@ -63,16 +68,24 @@ def own_rewards(values: dict[str, Any]) -> list[str]:
     return [name for name in values.get("reward_funcs") or [] if own_code(name)]
 
 
-def problems(reward: Callable[..., Any]) -> list[str]:
-    """What is wrong with a reward, each with the completion that shows it."""
+def problems(reward: Callable[..., Any], columns: Sequence[str] = ()) -> list[str]:
+    """
+    What is wrong with a reward, each with the completion that shows it.
+
+    Args:
+        reward (`Callable`):
+            The reward.
+        columns (`Sequence[str]`, *optional*):
+            Columns that the recipe's rows have beside ours. They hold the solution.
+    """
     texts = [*WRITTEN, *(format_completion("It has four sides.", gold) for gold in GOLDS)]
     rows = [(text, gold) for text in texts for gold in GOLDS]
     alone, wrong = {}, []
     for row in rows:
         began = time.monotonic()
         try:
-            alone[row] = _checked(_call(reward, [row]), 1)[0]
-        except Exception as error:  # Whatever it raises would end the run.
+            alone[row] = _checked(_call(reward, [row], columns), 1)[0]
+        except Exception as error:  # noqa: BLE001  # Whatever it raises would end the run.
             wrong.append(f"{_shown(row)}: {_reason(error)}; give a number or None")
             continue
         if (took := time.monotonic() - began) > SECONDS:
@@ -82,7 +95,7 @@ def problems(reward: Callable[..., Any]) -> list[str]:
     if wrong:
         return wrong
     random.Random(0).shuffle(rows)
-    together = _checked(_call(reward, rows), len(rows))
+    together = _checked(_call(reward, rows, columns), len(rows))
     return [
         f"{_shown(row)}: gave {alone[row]} alone and {value} among others; judge each by its own words"
         for row, value in zip(rows, together)
@@ -90,13 +103,15 @@ def problems(reward: Callable[..., Any]) -> list[str]:
     ][:3]
 
 
-def _call(reward: Callable[..., Any], rows: Sequence[tuple[str, str]]) -> Any:
+def _call(reward: Callable[..., Any], rows: Sequence[tuple[str, str]], columns: Sequence[str]) -> Any:
     """As GRPOTrainer does it, chat messages and all."""
+    golds = [gold for _, gold in rows]
     return reward(
+        **{name: golds for name in columns if name not in OURS},
         prompts=[[{"role": "user", "content": [{"type": "text", "text": "How many?"}]}] for _ in rows],
         completions=[[{"role": "assistant", "content": text}] for text, _ in rows],
         completion_ids=[list(range(min(len(text), 4096))) for text, _ in rows],
-        solution=[gold for _, gold in rows],
+        solution=golds,
         choices=[None for _ in rows],
         trainer_state=None,
         log_extra=lambda *_: None,
