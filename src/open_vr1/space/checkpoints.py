@@ -162,7 +162,11 @@ def check_here(folder: Path, key: str = "MODEL") -> None:
 def _add_cold_start(found: Found, folder: Path, manifest: Mapping[str, Any]) -> None:
     """It lies where it lay when the run began, or beside the run: outputs may have been moved together."""
     model = manifest.get("model") or {}
-    if not model.get("name") or (model.get("made_by") or {}).get("run", {}).get("task") != "sft":
+    if (
+        task_of(manifest) == "sft"
+        or not model.get("name")
+        or (model.get("made_by") or {}).get("run", {}).get("task") != "sft"
+    ):
         return
     began = Path(model["name"])
     for place in (began, folder.absolute().parent / began.name):

@@ -29,6 +29,7 @@ from open_vr1.space.checkpoints import (
     final_label,
     is_cold_start,
     prompt_of,
+    task_of,
     why_not,
 )
 
@@ -104,7 +105,9 @@ class Published:
             reason = why_not(revision.files) if revision else "is no branch or tag of it"
             if reason:
                 raise UserError(f"REVISIONS={' '.join(revisions)}: {model}: {name} {reason}")
-            found.checkpoints.append(Checkpoint(_label(revision), model, name, prompt_of(revision.manifest)))
+            label = _label(revision)
+            label = name if label in {checkpoint.label for checkpoint in found.checkpoints} else label
+            found.checkpoints.append(Checkpoint(label, model, name, prompt_of(revision.manifest)))
         return found
 
     def _all(self, model: str, info: ModelInfo) -> Found:
@@ -140,6 +143,8 @@ class Published:
 
     def _add_cold_start(self, found: Found, main: Revision, info: ModelInfo) -> None:
         """The run names it by its Hub id, or by a folder; then the card knows where that was published."""
+        if task_of(main.manifest) == "sft":
+            return
         model = main.manifest.get("model") or {}
         made_by_sft = (model.get("made_by") or {}).get("run", {}).get("task") == "sft"
         named = info.card_data.get("base_model") if info.card_data else None
