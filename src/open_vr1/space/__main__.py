@@ -167,13 +167,12 @@ def _check_readable(deployment: "Deployment", plan: "Plan", public: bool, caller
 
     from open_vr1.hub.calls import HubRefusal
 
-    private = [name for name, kind in deployment.found.closed.items() if kind == "private"]
+    private = _private(deployment)
     if private and (public or not plan.private):
         state = "PUBLIC=1" if plan.private else f"REPO={deployment.repo}: is public"
-        repos = " ".join([*private, f"spaces/{deployment.repo}"])
         raise UserError(
             f"{state}: {', '.join(private)} is private, and anybody could ask it through the Space; leave PUBLIC out or write "
-            f'another REPO, then open them together: make release REPOS="{repos}" TITLE=...'
+            f"another REPO, then open them together: {_release(deployment)}"
         )
     if not deployment.token:
         return
@@ -183,6 +182,15 @@ def _check_readable(deployment: "Deployment", plan: "Plan", public: bool, caller
             caller.call(reader.auth_check, name)
         except HubRefusal as error:
             raise UserError(f"{TOKEN_VARIABLE}: it may not read {name}: {error}") from error
+
+
+def _private(deployment: "Deployment") -> list[str]:
+    return [name for name, kind in deployment.found.closed.items() if kind == "private"]
+
+
+def _release(deployment: "Deployment") -> str:
+    """The command that opens the Space, together with what it shows."""
+    return f'make release REPOS="{" ".join([*_private(deployment), f"spaces/{deployment.repo}"])}" TITLE=...'
 
 
 # ----- What is said
@@ -224,7 +232,7 @@ def _hardware_words(deployment: "Deployment", plan: "Plan") -> str:
 
     hardware = plan.hardware or plan.runs_on
     if not plan.hardware:
-        return f"{hardware}, as it is"
+        return f"{hardware or 'what the Hub gives it'}, as it is"
     if hardware in FREE:
         return hardware
     owner = deployment.repo.partition("/")[0]
@@ -253,13 +261,13 @@ def _last_lines(deployment: "Deployment", plan: "Plan", public: bool) -> Iterato
         yield f"{deployment.repo}: unchanged"
     yield f"{deployment.api.endpoint}/spaces/{deployment.repo}"
     if plan.private and not public:
-        yield f"it is private; make release REPOS=spaces/{deployment.repo} TITLE=... shows what would be seen and opens it"
+        yield f"it is private; {_release(deployment)} shows what would be seen and opens it"
 
 
 def _refused(given: argparse.Namespace, repo: str, plan: "Plan", refused: str) -> str:
     from open_vr1.space.guidance import CPU
 
-    runs_on = plan.runs_on if plan.exists else CPU
+    runs_on = (plan.runs_on or "what it has had") if plan.exists else CPU
     again = f"make space MODEL={given.model} REPO={repo} HARDWARE={plan.hardware}"
     reason, *lines = refused.splitlines()
     return "\n".join(

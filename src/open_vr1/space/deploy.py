@@ -273,12 +273,12 @@ class Deployment:
         try:
             yield
         except (HubRefusal, HubUnreachable) as error:
-            there = ", ".join(self.done) or "nothing: no Space was made and nothing was sent"
-            lines = [
-                f"REPO={self.repo}: could not {what}: {error}",
-                f"there already: {there}; once that is mended the same command goes on",
-                *advice(error, self.ask, about_hardware),
-            ]
-            raise UserError("\n".join(lines)) from error
+            raise self._stopped(what, str(error), *advice(error, self.ask, about_hardware)) from error
         except ValueError as error:  # The Hub has looked at the front matter.
-            raise UserError(f"REPO={self.repo}: could not {what}: {' '.join(str(error).split())}") from error
+            mend = f"mend the front matter of the Space's {CARD}"
+            raise self._stopped(what, " ".join(str(error).split()), mend) from error
+
+    def _stopped(self, what: str, why: str, *lines: str) -> UserError:
+        there = ", ".join(self.done) or "nothing: no Space was made and nothing was sent"
+        told = f"there already: {there}; once that is mended the same command goes on"
+        return UserError("\n".join([f"REPO={self.repo}: could not {what}: {why}", told, *lines]))

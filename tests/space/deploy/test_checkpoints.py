@@ -14,9 +14,14 @@ from open_vr1.hub.outbox.staging import Stager
 from open_vr1.prompts import SYSTEM_PROMPTS
 from open_vr1.space.checkpoints import Checkpoint, as_variable, find_here
 from open_vr1.space.published import Published
+from open_vr1.toy import model as toy
+from tests.hub.checkpoints import write_lora
 from tests.hub.runs import write_run
+from tests.hub.snippets import blocks, execute
 
 from .spaces import COLD, MODEL, cold_manifest, push_model, run_manifest, write_model
+
+PAGE = Path("docs/publishing.md").read_text()
 
 
 @pytest.fixture
@@ -196,6 +201,16 @@ def test_an_adapter_here_is_refused_too(outputs):
     (outputs / "final/adapter_config.json").write_text("{}")
     with pytest.raises(UserError, match="is a LoRA adapter"):
         find_here(outputs / "final")
+
+
+def test_a_merged_adapter_is_loaded_as_the_page_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    toy.build(tmp_path / "base")
+    adapter = write_lora(tmp_path / "outputs/vr1_7b/lora", tmp_path / "base")
+    with pytest.raises(UserError, match="merge it"):
+        find_here(adapter)
+    execute(blocks(PAGE.partition("## A Space")[2])[0], tmp_path)
+    assert shown(find_here(tmp_path / "outputs/vr1_7b/merged"))[0][0] == "merged"
 
 
 def test_the_demo_that_was_not_made_names_the_command():

@@ -85,7 +85,7 @@ def test_the_end_says_where_it_is_and_how_to_open_it(hub, api, deploy, capsys):
     assert deploy() == 0
     *_, where, last = capsys.readouterr().out.splitlines()
     assert where == f"{hub.url}/spaces/{SPACE}"
-    assert f"make release REPOS=spaces/{SPACE}" in last
+    assert f'make release REPOS="spaces/{SPACE}" TITLE=' in last
 
 
 def test_what_was_deployed_passes_the_checks_of_a_release(api, deploy, capsys):
@@ -272,6 +272,7 @@ def test_the_front_matter_that_the_hub_refuses_is_an_error_in_words(api, deploy,
     assert deploy() == 2
     error = capsys.readouterr().err
     assert 'Invalid metadata in README.md. - "license" must be a string' in error
+    assert "mend the front matter" in error and "there already: the Space, private" in error
 
 
 # ----- Private models

@@ -210,7 +210,7 @@ def fits(kind: str, call) -> bool:
     return call.method == method and re.search(path, call.path) is not None
 
 
-@pytest.mark.soak(sample=40)
+@pytest.mark.soak(sample=20)
 @pytest.mark.parametrize(("upload_path", "call", "fault"), CASES, indirect=["upload_path"])
 def test_a_fault_that_stays_ends_in_guidance_and_is_mended_by_the_same_command(
     hub, upload_path, api, deploy, folder, told, call, fault
@@ -231,11 +231,11 @@ def test_a_fault_that_stays_ends_in_guidance_and_is_mended_by_the_same_command(
     assert titles.count("initial commit") == 1 and len(titles) == len(words and [1]) + 2
 
 
-@pytest.mark.soak(sample=15)
+@pytest.mark.soak(sample=8)
 @pytest.mark.parametrize("fault", PASSING)
 @pytest.mark.parametrize("call", [*FIRST, *SENDING["lfs"], *LAST])
 @pytest.mark.parametrize("upload_path", ["lfs"], indirect=True)
-def test_a_fault_that_passes_is_not_even_noticed_in_what_there_is(hub, upload_path, api, deploy, call, fault):
+def test_after_a_fault_that_passes_there_is_one_commit_with_every_file(hub, upload_path, api, deploy, call, fault):
     method, _, path = call.partition(" ")
     injected = FAULTS[fault](hub.faults, method=method, path=path)
     assert deploy() == 0 and injected.hits
