@@ -108,10 +108,11 @@ def test_another_name_another_machine_and_other_revisions_are_taken(api, deploy)
 # ----- Again
 
 
-def test_the_same_command_again_changes_nothing(hub, api, deploy, capsys):
-    assert deploy() == 0
+@pytest.mark.parametrize("words", [[], ["--hardware", "l4x1", "--public"]])
+def test_the_same_command_again_changes_nothing(hub, api, deploy, capsys, words):
+    assert deploy(*words) == 0
     hub.log.clear()
-    assert deploy() == 0
+    assert deploy(*words) == 0
     assert writes(hub) == []
     assert f"{SPACE}: unchanged" in capsys.readouterr().out
 
@@ -152,6 +153,9 @@ def test_files_that_somebody_has_added_are_named_and_kept(api, deploy, folder, c
     assert deploy() == 0
     assert files(api) == sorted({*PUSHED, "NOTES.md"} - {"style.css"})
     assert re.search(r"kept, added there by hand: 1 files, 4 bytes\n    NOTES.md", capsys.readouterr().out)
+    assert deploy() == 0
+    said = capsys.readouterr().out
+    assert f"{SPACE}: unchanged" in said and "delete:" not in said and "NOTES.md" in files(api)
 
 
 def test_a_file_that_somebody_has_changed_is_replaced_only_when_asked(hub, api, deploy, capsys):
