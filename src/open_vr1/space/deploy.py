@@ -19,7 +19,7 @@ from huggingface_hub.hf_api import RepoFile
 
 from open_vr1.errors import UserError
 from open_vr1.hub.calls import Caller, HubRefusal, HubUnreachable, status_of
-from open_vr1.hub.commits import KEPT, Difference, Digests, Tell, commit_files, compare, remote_files
+from open_vr1.hub.commits import KEPT, Difference, Digests, Tell, commit_files, compare
 from open_vr1.space.checkpoints import Found, as_variable
 from open_vr1.space.folder import CARD
 from open_vr1.space.guidance import CPU, FREE, ZERO, Ask, advice, status_behind
@@ -140,7 +140,7 @@ class Deployment:
             return None
 
     def _look_at(self, info: SpaceInfo) -> Plan:
-        remote = self._remote(info.sha)
+        remote = self.caller.call(self._remote, info.sha)
         changes = compare(self.digests, remote, info.sha)
         by_hand = self._by_hand(remote)
         replaced = [name for name in changes.add if name in by_hand]
@@ -168,16 +168,17 @@ class Deployment:
         )
 
     def _remote(self, commit: str) -> dict[str, RepoFile]:
-        return self.caller.call(remote_files, self.api, self.repo, **SPACE, revision=commit)
+        """Its files, each with the commit that has touched it last."""
+        tree = self.api.list_repo_tree(self.repo, **SPACE, revision=commit, recursive=True, expand=True)
+        return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
     def _by_hand(self, remote: Mapping[str, RepoFile]) -> set[str]:
-        """What is not as our last commit has left it; where there is none, all but the card that the Hub makes."""
-        commits = self.caller.call(self.api.list_repo_commits, self.repo, **SPACE)
-        ours = next((commit for commit in commits if commit.title.startswith(TITLE)), None)
-        before = self._remote((ours or commits[-1]).commit_id)
-        known = before if ours else {CARD: before[CARD]} if CARD in before else {}
-        same = {name for name, file in known.items() if name in remote and remote[name].blob_id == file.blob_id}
-        return remote.keys() - same - KEPT
+        """What was touched last by a commit that is none of ours; the card that the Hub makes a Space with is nobody's."""
+        first = self.caller.call(self.api.list_repo_commits, self.repo, **SPACE)[-1].commit_id
+        ours = {name for name, file in remote.items() if file.last_commit.title.startswith(TITLE)}
+        if CARD in remote and remote[CARD].last_commit.oid == first:
+            ours.add(CARD)
+        return remote.keys() - ours - KEPT
 
     # ----- Publishing
 
