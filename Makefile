@@ -8,7 +8,7 @@ PYTHON = $(VENV)/bin/python
 UV = $(VENV)/bin/uv
 READY = $(VENV)/.installed
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
-CODE := setup.py src tests $(wildcard benchmarks)
+CODE := setup.py src tests $(wildcard benchmarks spaces)
 # ACCELERATE=zero2 starts the processes that recipes/accelerate_configs/zero2.yaml describes, PROCESSES=4 another number.
 LAUNCH = $(VENV)/bin/accelerate launch --config_file recipes/accelerate_configs/$(ACCELERATE).yaml \
 	$(if $(PROCESSES),--num_processes $(PROCESSES))
@@ -29,7 +29,7 @@ PYTEST = OMP_NUM_THREADS=1 $(PYTHON) -m pytest --numprocesses auto --maxprocesse
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install install-gpu demo plan new-recipe check-recipes recipes-index cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release hub test test-all test-newest test-vllm test-serve test-live quality style
+.PHONY: help install install-gpu demo plan new-recipe check-recipes recipes-index cold sft grpo evaluate compare rerun sweep rewards push-cold push-checkpoints push-results outbox outbox-drain release space space-local hub test test-all test-newest test-vllm test-serve test-live quality style
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-17s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -117,6 +117,16 @@ release: need-REPOS need-TITLE $(READY) ## show, check and open repositories tog
 	$(PYTHON) -m open_vr1.hub.release $(REPOS) --title "$(TITLE)" $(if $(NAMESPACE),--namespace $(NAMESPACE)) \
 		$(if $(filter-out 0 no false,$(YES)),--yes) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
 
+space: EXAMPLE = MODEL=open-vr1/vr1-7b REPO=you/vr1-7b-reasoner DRY_RUN=1
+space: need-MODEL $(READY) ## a Gradio Space on a published model, private at first: MODEL=open-vr1/vr1-7b HARDWARE=zero-a10g DRY_RUN=1 PUBLIC=1
+	$(PYTHON) -m open_vr1.space $(MODEL) $(if $(REPO),--repo $(REPO)) $(if $(REVISIONS),--revisions $(REVISIONS)) \
+		$(if $(HARDWARE),--hardware $(HARDWARE)) $(if $(filter-out 0 no false,$(REPLACE)),--replace) \
+		$(if $(filter-out 0 no false,$(PUBLIC)),--public) $(if $(filter-out 0 no false,$(DRY_RUN)),--dry_run) $(ARGS)
+
+space-local: EXAMPLE = MODEL=outputs/demo/final
+space-local: need-MODEL $(READY) ## the same app on this machine: MODEL=outputs/demo/final PORT=7860
+	@$(PYTHON) -m open_vr1.space.local $(MODEL) $(if $(REVISIONS),--revisions $(REVISIONS)) $(if $(PORT),--port $(PORT)) $(ARGS)
+
 hub: $(READY) ## a Hub on this machine, to try publishing without an account: prints two lines to export; ARGS="--port 8766"
 	@$(PYTHON) -m tests.hub_server $(ARGS)
 
@@ -146,7 +156,7 @@ style: $(READY) ## fix lint and format
 	$(VENV)/bin/ruff check --fix $(CODE)
 	$(VENV)/bin/ruff format $(CODE)
 
-NEEDS := NAME FROM RECIPE GRID FILE MANIFEST RUN RUNS DATASET REPO REPOS TITLE
+NEEDS := NAME FROM RECIPE GRID FILE MANIFEST MODEL RUN RUNS DATASET REPO REPOS TITLE
 .PHONY: $(NEEDS:%=need-%) FORCE
 $(NEEDS:%=need-%): need-%:
 	@test -n "$($*)" || { echo "error: $* is missing; for example: make $(MAKECMDGOALS) $(EXAMPLE)" >&2; exit 2; }

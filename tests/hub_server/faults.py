@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from .errors import HubError, bad_token
 
 MESSAGES = {
+    402: "Only static Spaces are free here; Gradio Spaces on cpu-basic need a PRO subscription.",
+    403: "You don't have the rights to do this.",
     409: "A conflicting operation is in progress. Please retry.",
     412: "A commit has happened since. Please refresh and try again.",
     429: "You have hit your rate limit.",

@@ -9,6 +9,7 @@ from . import errors
 from .app import Call, Reply, route
 from .history import HEADS, PULLS, TAGS, Commit, Entry, pointer
 from .repos import KINDS, Repo, may_write
+from .space_routes import check_flavor
 
 SPACE_KEYS = ("sdk", "hardware", "secrets", "variables", "sleepTimeSeconds", "volumes")
 NAME = r"(?!.*(--|\.\.|\.git$))[A-Za-z0-9_][\w.-]{0,95}"
@@ -58,6 +59,7 @@ async def create(call: Call) -> dict:
     if kind == "space":
         if not body.get("sdk"):
             raise errors.bad_request("sdk is required")
+        check_flavor(body.get("hardware") or "cpu-basic")
         settings["space"] = {key: body[key] for key in SPACE_KEYS if key in body}
     if existing := call.hub.repos.get(kind, name):
         raise errors.conflict(f"You already created this {kind} repo", url=f"{call.hub.url}/{existing.web_path}")

@@ -33,6 +33,8 @@ LARGE = (
     "zip",
 )
 ATTRIBUTES = "".join(f"*.{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in LARGE).encode()
+# A Space is made with a card, without which it could not be shown.
+SPACE_CARD = "---\ntitle: {name}\ncolorFrom: gray\ncolorTo: gray\nsdk: {sdk}\napp_file: app.py\npinned: false\n---\n"
 
 
 def now() -> str:
@@ -132,8 +134,11 @@ class Repos:
         repo = Repo(kind, name, **settings)
         self._repos[kind, name] = repo
         self._moved.pop((kind, name), None)
-        attributes = Change(".gitattributes", regular(ATTRIBUTES, self.store.add(ATTRIBUTES)))
-        self.commit(repo, HEADS + "main", [attributes], "initial commit", "", account.name)
+        first = {".gitattributes": ATTRIBUTES}
+        if kind == "space":
+            first["README.md"] = SPACE_CARD.format(name=name.partition("/")[2], sdk=repo.space["sdk"]).encode()
+        changes = [Change(path, regular(content, self.store.add(content))) for path, content in first.items()]
+        self.commit(repo, HEADS + "main", changes, "initial commit", "", account.name)
         return repo
 
     def commit(self, repo: Repo, ref: str, changes: list[Change], title: str, message: str, author: str) -> Commit:

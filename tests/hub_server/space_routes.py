@@ -7,6 +7,8 @@ server, and buckets hold no files.
 import json
 from typing import Any
 
+from huggingface_hub import SpaceHardware
+
 from . import errors
 from .app import Call, Reply, route
 from .repos import Repo, may_write, new_id, now
@@ -45,9 +47,15 @@ def changed(call: Call, repo: Repo, **values: Any) -> dict:
     return running(repo)
 
 
+def check_flavor(flavor: str) -> None:
+    if flavor not in {known.value for known in SpaceHardware}:
+        raise errors.bad_request(f"Invalid hardware flavor: {flavor}")
+
+
 @route("POST", "/api/spaces/{repo}/hardware")
 async def hardware(call: Call) -> dict:
     repo, body = await space_to_write(call)
+    check_flavor(body["flavor"])
     return changed(call, repo, hardware=body["flavor"], sleepTimeSeconds=body.get("sleepTimeSeconds"))
 
 

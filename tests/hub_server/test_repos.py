@@ -41,7 +41,8 @@ def test_a_repository_can_be_created_once(hub, api, kind):
     assert api.create_repo("open-vr1/thing", repo_type=kind, exist_ok=True, **sdk) == url
     with pytest.raises(HfHubHTTPError, match="409"):
         api.create_repo("open-vr1/thing", repo_type=kind, **sdk)
-    assert api.list_repo_files("open-vr1/thing", repo_type=kind) == [".gitattributes"]
+    card = ["README.md"] if kind == "space" else []
+    assert api.list_repo_files("open-vr1/thing", repo_type=kind) == [".gitattributes", *card]
     assert api.repo_info("open-vr1/thing", repo_type=kind).private is False
 
 

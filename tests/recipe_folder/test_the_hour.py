@@ -29,7 +29,8 @@ def checkout(tmp_path, monkeypatch) -> Path:
     monkeypatch.delenv("GITHUB_BASE_REF", raising=False)
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "src"))
     folders = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "recipes", "recipes", ignore=folders)
+    for name in ("recipes", "docs"):
+        shutil.copytree(ROOT / name, name, ignore=folders)
     for name in ("Makefile", "pyproject.toml", ".gitignore"):
         shutil.copy(ROOT / name, name)
     for words in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-qm", "ours"], ["switch", "-qc", "mine"]):

@@ -8,7 +8,7 @@ difference between the files and the revision.
 """
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -144,6 +144,7 @@ def commit_files(
     caller: Caller | None = None,
     tell: Tell | None = None,
     keep_others: bool = False,
+    keep: Collection[str] = (),
 ) -> Commit:
     """
     Make a branch hold exactly these files, beside the Hub's own.
@@ -171,13 +172,15 @@ def commit_files(
             Is told the bytes that have been sent and those that have to be.
         keep_others (`bool`, *optional*, defaults to `False`):
             Leave the branch's other files as they are.
+        keep (`Collection[str]`, *optional*):
+            Other files that are left as they are.
 
     Returns:
         [`Commit`]: the branch's head, which has been compared with every file.
     """
     digests = Digests(files, sha256)
     work = _Commit(api, repo, repo_type, revision, message, digests, caller or Caller(), tell or (lambda *_: None))
-    work.parent, work.keep_others = parent, keep_others
+    work.parent, work.keep_others, work.keep = parent, keep_others, keep
     return work.run()
 
 
@@ -198,6 +201,7 @@ class _Commit:
         self.message = message
         self.parent: str | None = None
         self.keep_others = False
+        self.keep: Collection[str] = ()
         self.first: Difference | None = None
         self.operations: dict[str, CommitOperationAdd] = {}
 
@@ -252,7 +256,8 @@ class _Commit:
 
     def _missing(self, revision: str) -> Difference:
         found = difference(self.api, self.repo, self.digests, **{**self.place, "revision": revision})
-        return replace(found, delete=[]) if self.keep_others else found
+        kept = found.delete if self.keep_others else self.keep
+        return replace(found, delete=[name for name in found.delete if name not in kept])
 
     def _verify(self, oid: str) -> None:
         left = self._missing(oid)
