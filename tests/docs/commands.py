@@ -44,7 +44,9 @@ PYTHON = re.compile(r"(?:\S*/)?python[\d.]*$")
 def page_problems(text: str, name: str, folder: Path) -> list[str]:
     """Everything that is wrong with a page's commands; `folder` is for a copy of what is asked."""
     wrong = []
-    in_lines = [(number, code) for number, code in spans(text) if re.match(r"(?:[A-Z_\d]+=\S+ )*make [^|]", f"{code} ")]
+    in_lines = [
+        (number, code) for number, code in spans(text) if re.match(r"(?:[A-Z_\d]+=\S+ )*make [^|]", f"{code} ")
+    ]
     for number, code in in_lines:
         wrong += [f"{name}:{number}: {problem}" for problem in make_problems(filled(code), folder)]
     for line in (line for language in ("bash", "sh") for block in blocks(text, language) for line in lines_of(block)):

@@ -7,7 +7,11 @@ from tests.docs.pages import PAGES, ROOT, blocks
 
 PLANTED = {
     "a target that is not there": ("bash", "make grop RECIPE=recipes/vr1_tiny/ptst.yaml", "make grop: no such target"),
-    "a recipe that is not there": ("bash", "make grpo RECIPE=recipes/vr1_tiny/pst.yaml", "pst.yaml: there is no such file"),
+    "a recipe that is not there": (
+        "bash",
+        "make grpo RECIPE=recipes/vr1_tiny/pst.yaml",
+        "pst.yaml: there is no such file",
+    ),
     "a variable that it ignores": ("bash", "make demo SEDE=1", "SEDE: make demo reads no such variable"),
     "a key that is none": (
         "bash",
