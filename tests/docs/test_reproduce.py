@@ -17,6 +17,7 @@ from open_vr1.report.plots import draw_plots
 from tests.docs.pages import ROOT, blocks
 
 PAGE = (ROOT / "docs/reproduce.md").read_text()
+README = (ROOT / "README.md").read_text()
 ROWS = re.findall(
     r"^\| \S+ \| `(\S+)` \| (\d+) \| `(\w+)` \| (\S+) GiB \| (\S+) GiB \| (\S+) GiB \| (.+) \|$", PAGE, re.MULTILINE
 )
@@ -88,3 +89,18 @@ def test_the_log_of_ptst_is_of_the_stages_that_its_caption_names():
     said = [(stage.max_length, stage.group_size, stage.end - stage.start) for stage in stages]
     assert said == [(64, 16, 30), (96, 8, 30)]
     assert "64 tokens x 16 completions for 30 steps, then 96 x 8 for 30" in caption
+
+
+def test_what_the_pages_say_of_the_demo_is_what_the_readme_says():
+    rows = {
+        row.split("|")[1].strip(" *"): row.split("|")[2].strip(" *") for row in README.splitlines() if "|" in row[1:]
+    }
+    before, after, last = (rows[name].split()[0] for name in ("cold start", "after stage 1", "final, after stage 2"))
+    caption = Path("docs/ptst.md").read_text().replace("\n", " ")
+    assert (
+        f"right on {before} of unseen questions, after stage 1 it is 38 and {after}, at the end 38 and {last}"
+        in caption
+    )
+    assert rows["mean length, cold → stage 1 → final"] == "54 → 38 → 38" and "writes 54 tokens" in caption
+    minutes = next(value for name, value in rows.items() if name.startswith("minutes"))
+    assert f"takes {minutes} minutes on two CPU cores" in PAGE
