@@ -33,6 +33,7 @@ THEIRS = {
     "trackio": "Trackio's: show",
     "wandb": "W&B's: login",
     "nvidia-smi": "the driver's",
+    "pip": "pip's: install",
 }
 # What stands for a value of the reader's own, and a folder that the page has the reader make.
 PLACEHOLDER = re.compile(r"(\w+)=\"?(?:\.\.\.|…|outputs/\.\.\.)\"?(?= |$)", re.MULTILINE)
@@ -43,17 +44,19 @@ PYTHON = re.compile(r"(?:\S*/)?python[\d.]*$")
 
 def page_problems(text: str, name: str, folder: Path) -> list[str]:
     """Everything that is wrong with a page's commands; `folder` is for a copy of what is asked."""
-    wrong = []
+    wrong, beside = [], (ROOT / name).parent
     in_lines = [
         (number, code) for number, code in spans(text) if re.match(r"(?:[A-Z_\d]+=\S+ )*make [^|]", f"{code} ")
     ]
     for number, code in in_lines:
         wrong += [f"{name}:{number}: {problem}" for problem in make_problems(filled(code), folder)]
     for line in (line for language in ("bash", "sh") for block in blocks(text, language) for line in lines_of(block)):
-        wrong += [f"{name}: {problem}" for problem in [*make_problems(filled(line), folder), *other_problems(line)]]
+        wrong += [
+            f"{name}: {problem}" for problem in [*make_problems(filled(line), folder), *other_problems(line, beside)]
+        ]
     for number, code in spans(text):
         if code.startswith((".venv/", "python ", "python -m")):
-            wrong += [f"{name}:{number}: {problem}" for problem in other_problems(code)]
+            wrong += [f"{name}:{number}: {problem}" for problem in other_problems(code, beside)]
     return wrong
 
 
@@ -135,7 +138,7 @@ NEEDED = [f"{name}=x" for name in ("RUN", "RUNS", "DATASET", "REPO", "REPOS", "T
 # ----- Everything else
 
 
-def other_problems(line: str) -> list[str]:
+def other_problems(line: str, beside: Path) -> list[str]:
     try:
         words = shlex.split(line, comments=True)
     except ValueError as error:
@@ -143,14 +146,15 @@ def other_problems(line: str) -> list[str]:
     wrong, command = [], []
     for word in [*words, ";"]:
         if word in ("&&", "||", ";", "|"):
-            wrong += program_problems(command)
+            wrong += program_problems(command, beside)
             command = []
         else:
             command.append(word)
     return wrong
 
 
-def program_problems(command: list[str]) -> list[str]:
+def program_problems(command: list[str], beside: Path) -> list[str]:
+    """Scripts lie in the repository, or beside the page."""
     while command and re.match(r"[A-Z_\d]+=", command[0]):
         command = command[1:]
     if not command or command[0] == "make":
@@ -167,8 +171,9 @@ def program_problems(command: list[str]) -> list[str]:
     elif command[1].startswith("my/"):
         return []
     else:
-        script = ROOT / command[1]
-        known = script.read_text() if script.is_file() else ""
+        known = next(
+            (script.read_text() for script in (ROOT / command[1], beside / command[1]) if script.is_file()), ""
+        )
         where = command[1]
     if not known:
         return [f"{where}: there is no such program"]
