@@ -17,6 +17,7 @@ from open_vr1.manifest import KEYS, RunManifest, make_command, read_manifest
 from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.masking import Mask, is_masked
 from open_vr1.recipe import read_recipe
+from open_vr1.rerun_differences import differences
 from open_vr1.run_facts import fingerprint, git_state, hub_commit, web_address
 from open_vr1.training import check_same_recipe, claim_output_dir
 from tests.cold import small
@@ -172,6 +173,37 @@ def test_a_changed_recipe_is_another_run_unless_it_only_says_how_the_run_is_watc
     with pytest.raises(UserError, match="learning_rate.* holds a run with learning_rate: 0.001"):
         check_same_recipe(read_recipe("tiny/sft.yaml", "sft", ["--learning_rate", "1"]))
     os.environ.pop("OPEN_VR1_X")
+
+
+def test_what_failed_before_its_first_checkpoint_leaves_its_folder_to_the_mended_recipe(recipes):
+    claim_output_dir(read_recipe("tiny/sft.yaml", "sft"))
+    failed = read_manifest("outputs/cold")["run"]["id"]
+    mended = read_recipe("tiny/sft.yaml", "sft", ["--learning_rate", "1"])
+    claim_output_dir(mended)
+    manifest = read_manifest("outputs/cold")
+    assert manifest["run"]["id"] != failed and manifest["recipe"]["values"]["learning_rate"] == 1
+    Path("outputs/cold/checkpoint-1").mkdir()
+    claim_output_dir(mended)
+    assert read_manifest("outputs/cold")["run"]["id"] == manifest["run"]["id"]
+    with pytest.raises(UserError, match="learning_rate.* holds a run with learning_rate: 1"):
+        claim_output_dir(read_recipe("tiny/sft.yaml", "sft"))
+
+
+def test_a_reward_of_ones_own_is_in_the_manifest_and_a_changed_one_does_not_go_on(recipes):
+    reward = Path("tiny/rewards.py")
+    reward.write_text("def one(completions, **columns):\n    return [1.0 for _ in completions]\n")
+    words = ["--reward_funcs", "tiny/rewards.py:one", "--model_name_or_path", "base"]
+    claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+    assert read_manifest("outputs/final")["recipe"]["own_code"]["tiny/rewards.py"]["text"] == reward.read_text()
+    Path("outputs/final/checkpoint-1").mkdir()
+    claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+    reward.write_text(reward.read_text().replace("1.0", "0.5"))
+    with pytest.raises(UserError, match="tiny/rewards.py has changed since the run in outputs/final began"):
+        claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+    recipe = read_recipe("tiny/grpo.yaml", "grpo", words)
+    assert any(
+        "tiny/rewards.py: is not what it was" in line for line in differences(read_manifest("outputs/final"), recipe)
+    )
 
 
 def test_no_secret_and_no_folder_of_this_machine_gets_into_it(recipes, tmp_path_factory, monkeypatch):

@@ -86,15 +86,22 @@ def claim_output_dir(recipe: Recipe) -> str | None:
                 f"{recipe.path}: hub_keep_state: this machine does not see {checkpoint}, which the first one has fetched; "
                 "write an output_dir on a disk that all of them share"
             )
+    has_progress = bool(checkpoint) or any([*folder.glob("checkpoint-*"), *folder.glob("*.safetensors")])
+    goes_on = True
     if (folder / MANIFEST_FILE).is_file():
-        check_same_recipe(recipe)
-    elif any(folder.glob("checkpoint-*")):
+        try:
+            check_same_recipe(recipe)
+        except UserError:
+            if has_progress:
+                raise
+            goes_on = False  # It failed before it had anything that could be lost: mend the recipe, run it again.
+    elif has_progress:
         raise UserError(
             f"{recipe.path}: output_dir: {folder} holds checkpoints but no {MANIFEST_FILE} that says whose they are; "
             "write another output_dir"
         )
     if recipe.training.process_index == 0:
-        RunManifest.begin(recipe, folder)
+        RunManifest.begin(recipe, folder, goes_on)
     if checkpoint:
         print(f"going on from {checkpoint}", flush=True)
     return checkpoint
