@@ -56,13 +56,13 @@ class SourceEntry(TypedDict, total=False):
 
 ServeEntry = TypedDict("ServeEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)
 ServeEntry.__doc__ = (
-    "A context manager `module:function` that serves the model for as long as it is asked, and gives its URL."
+    "A context manager (`open_vr1.functions`) that serves the model for as long as it is asked, and gives its URL."
 )
 
 
 MeasureEntry = TypedDict("MeasureEntry", {"with": Required[str], "args": dict[str, Any]}, total=False)
 MeasureEntry.__doc__ = (
-    "A function `module:function` that yields each row's id and the rule that should reject it, or None."
+    "A function (`open_vr1.functions`) that yields each row's id and the rule that should reject it, or None."
 )
 
 
