@@ -26,6 +26,7 @@ import gradio as gr
 
 from asking import MAX_MEGABYTES, Problem, Question, check_picture, check_question
 from engine import Progress, Shelf, build_inputs, fetch, write
+from examples import FOLDER as EXAMPLES_FOLDER
 from page import CSS, HEAD, THEME, Column, Page, Updates, build_page
 from settings import Checkpoint, SettingError, read_settings
 
@@ -87,21 +88,24 @@ def load_first() -> None:
 
 
 def ask(path, text, labels, tokens, temperature, request: gr.Request) -> Iterator[Updates]:
-    """One press of Ask: what changes on the page until all ticked checkpoints have answered."""
+    """One press of Ask: the page until all ticked checkpoints have answered."""
     stopped.discard(request.session_hash)
     chosen = [column for column in page.columns if column.checkpoint.label in labels]
     question, problems = check(path, text, chosen)
     yield page.problems(**problems)
     if problems:
         return
-    yield page.begin(chosen)
+    # Everything every time: the browser may skip what the next change does not repeat. What is the same is not sent again.
+    shown = page.begin(chosen)
+    yield shown
     lengths: dict[str, int] = {}
     for column in chosen:
         for updates, progress in ask_one(column, question, int(tokens), float(temperature), request.session_hash):
             if progress:
                 lengths[column.checkpoint.label] = progress.thinking_tokens
-            yield updates | page.compare(chosen, lengths)
-    yield page.end()
+            shown |= updates | page.compare(chosen, lengths)
+            yield shown
+    yield shown | page.end()
 
 
 def ask_one(
@@ -178,6 +182,7 @@ def main() -> None:
         theme=THEME,
         css_paths=CSS,
         head=HEAD,
+        allowed_paths=[str(EXAMPLES_FOLDER)],
         footer_links=[],
         run_history=False,
         ssr_mode=False,

@@ -20,7 +20,7 @@ THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=SYSTEM_F
 CSS = Path(__file__).parent / "style.css"
 # Pictures as small as the examples are shown with their pixels, not smeared.
 HEAD = """<script>
-addEventListener("load", ({target}) => {
+document.addEventListener("load", ({target}) => {
   if (target.tagName === "IMG") target.classList.toggle("tiny", target.naturalWidth < 160);
 }, true);
 </script>"""
@@ -105,13 +105,13 @@ class Page:
     def problems(self, picture: str = "", question: str = "", checkpoints: str = "") -> Updates:
         """A sentence beside each input; none where there is no problem."""
         return {
-            self.picture_problem: markup.problem(picture),
-            self.question_problem: markup.problem(question),
-            self.checkpoints_problem: markup.problem(checkpoints),
+            self.picture_problem: _shown(markup.problem(picture)),
+            self.question_problem: _shown(markup.problem(question)),
+            self.checkpoints_problem: _shown(markup.problem(checkpoints)),
         }
 
     def begin(self, chosen: Sequence[Column]) -> Updates:
-        updates = self.problems() | {self.stop: gr.update(interactive=True), self.bars: ""}
+        updates = self.problems() | {self.stop: gr.update(interactive=True), self.bars: _shown("")}
         for column in self.columns:
             updates |= column.waiting() if column in chosen else column.hidden()
         return updates
@@ -120,10 +120,15 @@ class Page:
         if len(chosen) < 2:
             return {}
         labels = [column.checkpoint.label for column in chosen]
-        return {self.bars: markup.bars([(label, lengths.get(label)) for label in labels])}
+        return {self.bars: _shown(markup.bars([(label, lengths.get(label)) for label in labels]))}
 
     def end(self) -> Updates:
         return {self.stop: gr.update(interactive=False)}
+
+
+def _shown(value: str) -> Any:
+    """What an empty component would leave a gap for."""
+    return gr.update(value=value, visible=bool(value))
 
 
 def _fold_label(reply: Reply, progress: Progress) -> str:
@@ -163,7 +168,7 @@ def build_page(settings: Settings) -> Page:
             )
             # asking.py opens the file: gradio would answer a damaged one with a traceback.
             picture.preprocess = lambda file: file.path if file else None
-            picture_problem = gr.HTML()
+            picture_problem = gr.HTML(visible=False, padding=False)
         with gr.Column(scale=3, min_width=300):
             question = gr.Textbox(
                 label="Question",
@@ -173,11 +178,15 @@ def build_page(settings: Settings) -> Page:
                 max_lines=8,
                 elem_id="question",
             )
-            question_problem = gr.HTML()
+            question_problem = gr.HTML(visible=False, padding=False)
             checkpoints = gr.CheckboxGroup(
-                labels, value=labels[:1], label="Checkpoints", visible=len(labels) > 1, elem_id="checkpoints"
+                labels,
+                value=labels[:1],
+                label="Checkpoints",
+                visible=len(labels) > 1,
+                elem_id="checkpoints",
             )
-            checkpoints_problem = gr.HTML()
+            checkpoints_problem = gr.HTML(visible=False, padding=False)
             with gr.Row(elem_classes=["buttons"]):
                 ask = gr.Button("Ask", variant="primary", elem_id="ask", scale=3, min_width=120)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
@@ -189,15 +198,16 @@ def build_page(settings: Settings) -> Page:
                     0, 1.5, value=0, step=0.1, label="Temperature", info="0 gives the same reply every time."
                 )
     with gr.Row(elem_classes=["examples"]):
+        gr.HTML("<h2>Examples</h2>", padding=False)
         for example in EXAMPLES:
-            button = gr.Button(example.label, icon=example.picture, size="sm", min_width=140, elem_classes=["example"])
+            button = gr.Button(example.label, icon=example.picture, size="sm", min_width=0, elem_classes=["example"])
             button.click(
                 lambda example=example: (str(example.picture), example.question),
                 outputs=[picture, question],
                 show_progress="hidden",
                 api_visibility="private",
             )
-    bars = gr.HTML()
+    bars = gr.HTML(visible=False, padding=False)
     with gr.Row(equal_height=False, elem_classes=["columns"]):
         columns = tuple(_build_column(checkpoint) for checkpoint in settings.checkpoints)
     return Page(
@@ -218,13 +228,15 @@ def build_page(settings: Settings) -> Page:
 
 def _build_column(checkpoint: Checkpoint) -> Column:
     with gr.Column(min_width=260, visible=False, elem_classes=["reply"]) as box:
-        gr.HTML(markup.heading(checkpoint.label, checkpoint.source))
-        line = gr.HTML()
+        gr.HTML(markup.heading(checkpoint.label, checkpoint.source), padding=False)
+        line = gr.HTML(padding=False)
         with gr.Accordion("Thinking", visible=False) as fold:
             thinking = _prose("thinking")
-        answer = _prose("answer")
+        answer = _prose("answer", visible=False)
     return Column(checkpoint, box, line, fold, thinking, answer)
 
 
-def _prose(name: str) -> gr.Markdown:
-    return gr.Markdown(elem_classes=[name], latex_delimiters=markup.LATEX_DELIMITERS, line_breaks=True)
+def _prose(name: str, visible: bool = True) -> gr.Markdown:
+    return gr.Markdown(
+        elem_classes=[name], latex_delimiters=markup.LATEX_DELIMITERS, line_breaks=True, visible=visible
+    )
