@@ -95,17 +95,14 @@ def ask(path, text, labels, tokens, temperature, request: gr.Request) -> Iterato
     yield page.problems(**problems)
     if problems:
         return
-    # Everything every time: the browser may skip what the next change does not repeat. What is the same is not sent again.
-    shown = page.begin(chosen)
-    yield shown
+    yield page.begin(chosen)
     lengths: dict[str, int] = {}
     for column in chosen:
         for updates, progress in ask_one(column, question, int(tokens), float(temperature), request.session_hash):
             if progress:
                 lengths[column.checkpoint.label] = progress.thinking_tokens
-            shown |= updates | page.compare(chosen, lengths)
-            yield shown
-    yield shown | page.end()
+            yield updates | page.compare(chosen, lengths)
+    yield page.end()
 
 
 def ask_one(

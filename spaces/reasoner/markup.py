@@ -62,7 +62,7 @@ def problem(text: str) -> str:
 def figures(progress: Progress) -> str:
     """Tokens and time in one line."""
     rate = f", {progress.tokens / progress.seconds:.0f} tokens/s" if progress.seconds else ""
-    return f"{count(progress.tokens)} in all, {progress.seconds:.1f} s{rate}"
+    return f"{count(progress.thinking_tokens)} of thinking, {progress.tokens:,} in all, {progress.seconds:.1f} s{rate}"
 
 
 def count(tokens: int) -> str:

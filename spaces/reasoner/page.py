@@ -13,6 +13,8 @@ from examples import EXAMPLES
 from reading import Reply, has_open_thinking, read_reply
 from settings import Checkpoint, Settings
 
+# The value of what changes, and nothing else of it: where gradio's page gets values along with other properties, or of what it
+# has only just shown, it loses some when they come quickly. style.css hides what is empty.
 Updates = dict[Any, Any]
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
@@ -31,27 +33,16 @@ class Column:
     """What one checkpoint answers."""
 
     checkpoint: Checkpoint
-    box: gr.Column
     line: gr.HTML
-    fold: gr.Accordion
     thinking: gr.Markdown
     answer: gr.Markdown
 
     @property
     def parts(self) -> list[Any]:
-        return [self.box, self.line, self.fold, self.thinking, self.answer]
+        return [self.line, self.thinking, self.answer]
 
     def hidden(self) -> Updates:
-        return {self.box: gr.update(visible=False)}
-
-    def waiting(self) -> Updates:
-        return {
-            self.box: gr.update(visible=True),
-            self.line: markup.status("waiting…"),
-            self.fold: gr.update(visible=False, label="Thinking"),
-            self.thinking: "",
-            self.answer: gr.update(visible=False, value=""),
-        }
+        return dict.fromkeys(self.parts, "")
 
     def busy(self, what: str) -> Updates:
         return {self.line: markup.status(what, busy=True)}
@@ -62,14 +53,15 @@ class Column:
     def show(self, progress: Progress) -> Updates:
         """A reply so far, or all of it."""
         reply = read_reply(progress.text, done=progress.end is not None)
-        what = "" if progress.end else "thinking… " if has_open_thinking(progress.text) else "answering… "
+        if progress.end is None:
+            what = "thinking… " if has_open_thinking(progress.text) else "writing… "
+            line = markup.status(what + markup.figures(progress), busy=True)
+        else:
+            line = markup.status(markup.figures(progress)) + markup.problem(_shortcoming(reply, progress))
         return {
-            self.line: markup.status(what + markup.figures(progress), busy=progress.end is None),
-            self.fold: gr.update(visible=True, label=_fold_label(reply, progress)),
-            self.thinking: gr.update(
-                value=markup.prose(reply.thinking), elem_classes=["thinking", "done" if progress.end else "growing"]
-            ),
-            self.answer: _answer(reply, progress),
+            self.line: line,
+            self.thinking: markup.prose(reply.thinking),
+            self.answer: " / ".join(markup.prose(answer) for answer in reply.answers),
         }
 
     def stopped(self, progress: Progress | None) -> Updates:
@@ -103,54 +95,41 @@ class Page:
         return [self.picture_problem, self.question_problem, self.checkpoints_problem, self.stop, self.bars, *parts]
 
     def problems(self, picture: str = "", question: str = "", checkpoints: str = "") -> Updates:
-        """A sentence beside each input; none where there is no problem."""
+        """A sentence beside each input that has a problem."""
         return {
-            self.picture_problem: _shown(markup.problem(picture)),
-            self.question_problem: _shown(markup.problem(question)),
-            self.checkpoints_problem: _shown(markup.problem(checkpoints)),
+            self.picture_problem: markup.problem(picture),
+            self.question_problem: markup.problem(question),
+            self.checkpoints_problem: markup.problem(checkpoints),
         }
 
     def begin(self, chosen: Sequence[Column]) -> Updates:
-        updates = self.problems() | {self.stop: gr.update(interactive=True), self.bars: _shown("")}
+        updates = {self.stop: gr.update(interactive=True), self.bars: ""}
         for column in self.columns:
-            updates |= column.waiting() if column in chosen else column.hidden()
-        return updates
+            updates |= column.hidden()
+            if column in chosen:
+                updates |= column.busy("waiting…")
+        return updates | self.compare(chosen, {})
 
     def compare(self, chosen: Sequence[Column], lengths: dict[str, int]) -> Updates:
         if len(chosen) < 2:
             return {}
         labels = [column.checkpoint.label for column in chosen]
-        return {self.bars: _shown(markup.bars([(label, lengths.get(label)) for label in labels]))}
+        return {self.bars: markup.bars([(label, lengths.get(label)) for label in labels])}
 
     def end(self) -> Updates:
         return {self.stop: gr.update(interactive=False)}
 
 
-def _shown(value: str) -> Any:
-    """What an empty component would leave a gap for."""
-    return gr.update(value=value, visible=bool(value))
-
-
-def _fold_label(reply: Reply, progress: Progress) -> str:
-    if not reply.in_format:
-        return "Reply" if progress.end is None else "The whole reply"
-    return f"Thinking ({markup.count(progress.thinking_tokens)})"
-
-
-def _answer(reply: Reply, progress: Progress) -> Any:
-    if reply.answers:
-        said = " / ".join(markup.prose(answer) for answer in reply.answers)
-        note = "" if reply.in_format else "\n\nNot in the format of the training: the whole reply is shown above."
-        return gr.update(visible=True, value=said + note, elem_classes=["answer"])
-    if progress.end is None:
-        return gr.update(visible=False)
-    why = {
-        "tokens": f"No answer: cut off at {markup.count(progress.tokens)}.",
-        "seconds": f"No answer: cut off after {progress.seconds:.0f} seconds.",
-        "stopped": "No answer: stopped.",
-        "finished": "No answer in this reply.",
-    }[progress.end]
-    return gr.update(visible=True, value=why, elem_classes=["answer", "missing"])
+def _shortcoming(reply: Reply, progress: Progress) -> str:
+    """What a finished reply lacks."""
+    if not reply.answers:
+        return {
+            "tokens": f"No answer: cut off at {markup.count(progress.tokens)}.",
+            "seconds": f"No answer: cut off after {progress.seconds:.0f} seconds.",
+            "stopped": "No answer: stopped.",
+            "finished": "No answer in this reply.",
+        }[progress.end]
+    return "" if reply.in_format else "Not in the format of the training, so all of the reply is shown."
 
 
 def build_page(settings: Settings) -> Page:
@@ -168,7 +147,7 @@ def build_page(settings: Settings) -> Page:
             )
             # asking.py opens the file: gradio would answer a damaged one with a traceback.
             picture.preprocess = lambda file: file.path if file else None
-            picture_problem = gr.HTML(visible=False, padding=False)
+            picture_problem = gr.HTML(padding=False)
         with gr.Column(scale=3, min_width=300):
             question = gr.Textbox(
                 label="Question",
@@ -178,7 +157,7 @@ def build_page(settings: Settings) -> Page:
                 max_lines=8,
                 elem_id="question",
             )
-            question_problem = gr.HTML(visible=False, padding=False)
+            question_problem = gr.HTML(padding=False)
             checkpoints = gr.CheckboxGroup(
                 labels,
                 value=labels[:1],
@@ -186,7 +165,7 @@ def build_page(settings: Settings) -> Page:
                 visible=len(labels) > 1,
                 elem_id="checkpoints",
             )
-            checkpoints_problem = gr.HTML(visible=False, padding=False)
+            checkpoints_problem = gr.HTML(padding=False)
             with gr.Row(elem_classes=["buttons"]):
                 ask = gr.Button("Ask", variant="primary", elem_id="ask", scale=3, min_width=120)
                 stop = gr.Button("Stop", interactive=False, elem_id="stop", scale=1, min_width=80)
@@ -207,7 +186,7 @@ def build_page(settings: Settings) -> Page:
                 show_progress="hidden",
                 api_visibility="private",
             )
-    bars = gr.HTML(visible=False, padding=False)
+    bars = gr.HTML(padding=False)
     with gr.Row(equal_height=False, elem_classes=["columns"]):
         columns = tuple(_build_column(checkpoint) for checkpoint in settings.checkpoints)
     return Page(
@@ -227,16 +206,14 @@ def build_page(settings: Settings) -> Page:
 
 
 def _build_column(checkpoint: Checkpoint) -> Column:
-    with gr.Column(min_width=260, visible=False, elem_classes=["reply"]) as box:
+    with gr.Column(min_width=260, elem_classes=["reply"]):
         gr.HTML(markup.heading(checkpoint.label, checkpoint.source), padding=False)
         line = gr.HTML(padding=False)
-        with gr.Accordion("Thinking", visible=False) as fold:
+        with gr.Accordion("Thinking"):
             thinking = _prose("thinking")
-        answer = _prose("answer", visible=False)
-    return Column(checkpoint, box, line, fold, thinking, answer)
+        answer = _prose("answer")
+    return Column(checkpoint, line, thinking, answer)
 
 
-def _prose(name: str, visible: bool = True) -> gr.Markdown:
-    return gr.Markdown(
-        elem_classes=[name], latex_delimiters=markup.LATEX_DELIMITERS, line_breaks=True, visible=visible
-    )
+def _prose(name: str) -> gr.Markdown:
+    return gr.Markdown(elem_classes=[name], latex_delimiters=markup.LATEX_DELIMITERS, line_breaks=True)
