@@ -22,13 +22,19 @@ from contextlib import closing
 from threading import Lock, Thread
 from typing import Any
 
+from settings import Checkpoint, SettingError, read_settings
+
+try:
+    settings = read_settings(os.environ)
+except SettingError as error:  # Before the libraries, which take seconds.
+    sys.exit(f"error: {error}")
+
 import gradio as gr
 
 from asking import MAX_MEGABYTES, Problem, Question, check_picture, check_question
 from engine import Progress, Shelf, build_inputs, fetch, write
 from examples import FOLDER as EXAMPLES_FOLDER
 from page import CSS, HEAD, THEME, Column, Page, Updates, build_page
-from settings import Checkpoint, SettingError, read_settings
 
 ON_ZEROGPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 SECONDS_TO_END = 5  # Between the end of a reply and the moment when ZeroGPU takes the GPU away.
@@ -36,10 +42,6 @@ MOST_AT_ONCE, MOST_WAITING = 8, 32
 
 logger = logging.getLogger(__name__)
 
-try:
-    settings = read_settings(os.environ)
-except SettingError as error:
-    sys.exit(f"error: {error}")
 shelf = Shelf()
 turn = Lock()
 stopped: set[str] = set()

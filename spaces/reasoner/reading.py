@@ -60,6 +60,8 @@ def read_reply(text: str, done: bool) -> Reply:
     thinking, _, rest = text.lstrip().removeprefix(THINK_OPEN).partition(THINK_CLOSE)
     answer = rest.partition(ANSWER_OPEN)[2].partition(ANSWER_CLOSE)[0]
     answer = _FINAL_ANSWER.sub("", answer, count=1).strip()
+    if FINAL_ANSWER.startswith(answer):  # Of these words, too, there may be more to come.
+        answer = ""
     return Reply(thinking.strip(), (answer,) if answer else (), True)
 
 
