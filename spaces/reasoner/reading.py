@@ -24,7 +24,7 @@ class Reply:
 
     Args:
         thinking (`str`):
-            The thinking without its tags; all of a reply that has none.
+            The thinking without its tags; all of a reply that is not in the format.
         answers (`tuple[str, ...]`):
             The distinct answers; of a reply that still grows, its answer so far.
         in_format (`bool`):
@@ -53,7 +53,9 @@ def read_reply(text: str, done: bool) -> Reply:
             and all(map(_said, found.groups()))
         ):
             return Reply(found[1].strip(), read_answer(text).candidates, True)
-        return Reply(text.strip(), read_answer(text).candidates, False)
+        started = text.strip().removeprefix(THINK_OPEN)  # Cut off while it was thinking, that is all there is to see.
+        shown = text if any(tag in started for tag in TAGS) else started
+        return Reply(shown.strip(), read_answer(text).candidates, False)
     text = _without_half_a_tag(text)
     if text.lstrip() and not text.lstrip().startswith(THINK_OPEN):
         return Reply(text.strip(), (), False)

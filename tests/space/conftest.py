@@ -8,7 +8,7 @@ import pytest
 SPACE = Path(__file__).parents[2] / "spaces/reasoner"
 sys.path.insert(0, str(SPACE))
 
-SECOND_THOUGHTS = " Wait, is that so? Yes." * 4
+SECOND_THOUGHTS = "".join(f" Maybe {i}? No." for i in range(30))
 LEARNED = 3  # of the examples, the first ones
 LOSS, MOST_STEPS = 0.03, 300
 
