@@ -8,7 +8,8 @@ import pytest
 SPACE = Path(__file__).parents[2] / "spaces/reasoner"
 sys.path.insert(0, str(SPACE))
 
-SECOND_THOUGHTS = "".join(f" Maybe {i}? No." for i in range(30))
+HOSTILE = "<img src=x onerror=alert(1)> ![a](https://evil.example/a.png)"
+SECOND_THOUGHTS = "".join(f" Maybe {i}? No." for i in range(15)) + rf" {HOSTILE} So $\frac{{1}}{{2}}$."
 LEARNED = 3  # of the examples, the first ones
 LOSS, MOST_STEPS = 0.03, 300
 

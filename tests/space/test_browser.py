@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 import tripwire
-from conftest import SPACE
+from conftest import HOSTILE, SPACE
 from PIL import Image
 
 from examples import EXAMPLES
@@ -24,9 +24,15 @@ sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium, chromium-browser or google-chrome")
 
-DONE = "!document.querySelector('.busy') && document.querySelector('#stop').disabled"
+DONE = "window.begun && !document.querySelector('.busy') && document.querySelector('#stop').disabled"
 # What gradio's own client says whenever it closes the stream of an upload's progress.
 UPLOADED = "Method not implemented."
+# A short reply is over before anyone has looked.
+WATCH_STOP = """() => {
+  const stop = document.querySelector('#stop');
+  window.begun = false;
+  new MutationObserver(() => { window.begun ||= !stop.disabled }).observe(stop, {attributes: true});
+}"""
 # Every text that a part of the page has had, in order.
 WATCH = """selector => {
   window.seen = [];
@@ -48,7 +54,7 @@ def space(checkpoints, tmp_path_factory):
     entries = [{"label": name, "model": str(checkpoints / name)} for name in ("long", "short", "base")]
     env = os.environ | {
         "CHECKPOINTS": json.dumps(entries),
-        "MAX_NEW_TOKENS": "400",
+        "MAX_NEW_TOKENS": "3000",
         "GRADIO_SERVER_PORT": str(port),
         "GRADIO_TEMP_DIR": str(folder / "files"),
         "PYTHONPATH": str(Path(tripwire.__file__).parent),
@@ -129,10 +135,16 @@ def take_example(page, number):
     page.wait_for_selector(".image-frame img")
 
 
-def ask(page):
-    page.click("#ask")
-    page.wait_for_function("document.querySelector('.column.reply .status')")
+def ask(page, key=None):
+    page.evaluate(WATCH_STOP)
+    page.keyboard.press(key) if key else page.click("#ask")
     page.wait_for_function(DONE)
+
+
+def set_longest(page, tokens):
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_label("number input for Longest reply in tokens").fill(str(tokens))
+    page.keyboard.press("Tab")
 
 
 def shown(page, part):
@@ -148,6 +160,8 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
     thoughts = [parts[0].strip() for parts in seen if parts[0].strip() and not parts[1].strip()]
     assert len(set(thoughts)) > 1 and all(later.startswith(earlier[:-1]) for earlier, later in pairwise(thoughts))
     assert shown(page, ".block.answer .md") == [answers[0]]
+    assert page.locator(".block.thinking .katex").count() == 1 and not page.locator(".block.thinking img").count()
+    assert HOSTILE in shown(page, ".block.thinking .md")[0]
     assert re.fullmatch(r"\d+ tokens of thinking, \d+ in all, [\d.]+ s, \d+ tokens/s", shown(page, ".status")[0])
     assert shown(page, ".reply h3") == ["long"]
     fold = page.get_by_role("button", name="Thinking")
@@ -175,17 +189,16 @@ def test_a_reply_without_format_is_shown_as_it_is(visit):
     take_example(page, 0)
     page.get_by_role("checkbox", name="base").check()
     page.get_by_role("checkbox", name="long").uncheck()
+    set_longest(page, 40)
     ask(page)
     assert shown(page, ".block.thinking .md")[0] and not shown(page, ".block.answer")
-    assert shown(page, ".reply .problem")[0].startswith("No answer")
+    assert shown(page, ".reply .problem") == ["No answer: cut off at 40 tokens."]
 
 
 def test_a_reply_that_is_cut_off_says_where(visit):
     page = visit()
     take_example(page, 0)
-    page.get_by_role("button", name="Settings").click()
-    page.get_by_label("number input for Longest reply in tokens").fill("7")
-    page.keyboard.press("Tab")
+    set_longest(page, 7)
     ask(page)
     assert shown(page, ".reply .problem") == ["No answer: cut off at 7 tokens."]
 
@@ -217,9 +230,7 @@ def test_the_keyboard_is_enough(visit, answers):
     page.keyboard.press("Enter")
     page.wait_for_selector(".image-frame img")
     page.get_by_label("Question").focus()
-    page.keyboard.press("Enter")
-    page.wait_for_function("document.querySelector('.block.answer .md > *')")
-    page.wait_for_function(DONE)
+    ask(page, key="Enter")
     assert shown(page, ".block.answer .md") == [answers[0]]
     page.evaluate("document.activeElement.blur()")
     tab_to("ask")
@@ -266,9 +277,9 @@ def test_two_visitors_at_once_each_get_their_own_answers(visit, answers):
         take_example(page, number)
         page.get_by_role("checkbox", name="short").check()
     for page in pages:
+        page.evaluate(WATCH_STOP)
         page.click("#ask")
     for number, page in enumerate(pages):
-        page.wait_for_function("document.querySelectorAll('.block.answer .md > *').length === 2")
         page.wait_for_function(DONE)
         assert shown(page, ".block.answer .md") == [answers[number]] * 2
 
@@ -278,6 +289,7 @@ def test_stop_ends_the_reply_and_the_next_visitor_is_not_kept_waiting(visit, ans
     take_example(page, 0)
     page.get_by_role("checkbox", name="base").check()
     page.get_by_role("checkbox", name="long").uncheck()
+    page.evaluate(WATCH_STOP)
     page.click("#ask")
     page.wait_for_selector(".block.thinking .md > *")
     page.click("#stop")
