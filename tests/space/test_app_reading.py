@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import SPACE
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,6 +11,7 @@ from open_vr1.prompts import format_completion
 from open_vr1.rewards.answers import read_answer
 from open_vr1.rewards.formats import strict_format
 from reading import TAGS, read_reply
+from tests.space.conftest import SPACE
 
 ROOT = Path(__file__).parents[2]
 GOLDEN = [json.loads(line) for line in (ROOT / "tests/rewards/data/golden.jsonl").read_text().splitlines()]

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 import yaml
-from conftest import SPACE
 
 from settings import SettingError, read_checkpoints, read_settings
+from tests.space.conftest import SPACE
 
 ROOT = SPACE.parents[1]
 GOOD = '[{"label": "a", "model": "you/a"}]'

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 import tripwire
-from conftest import HOSTILE, SPACE
 from PIL import Image
 
 from examples import EXAMPLES
 from open_vr1.toy.world import rows
+from tests.space.conftest import HOSTILE, SPACE
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
