@@ -82,7 +82,8 @@ OF_A_LAPTOP = {
 
 def dry_run(folder: Path) -> list[str]:
     """What is wrong with a folder that only trying it out shows. Prints a line for each recipe as it goes on."""
-    wrong = _own_tests(folder)
+    if wrong := _own_tests(folder):
+        return wrong
     for file in recipe_files(folder):
         if TASKS[read_file(file).values["task"]].trainer_config:
             began = time.monotonic()
