@@ -94,7 +94,8 @@ def _check_built_alike(path: Path, wanted: dict[str, Any], source: Path) -> None
 
 def _fingerprint(function: Callable[..., None]) -> str:
     """Another one whenever a file beside the function's own has changed."""
-    beside = sorted(Path(inspect.getfile(function)).parent.glob("*.py"))
+    folder = Path(inspect.getfile(function)).parent
+    beside = sorted(path for path in folder.glob("*.py") if not path.name.startswith("test_"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in beside)).hexdigest()[:12]
 
 

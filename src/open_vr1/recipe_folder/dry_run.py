@@ -24,6 +24,7 @@ import yaml
 
 from open_vr1.elsewhere import Elsewhere
 from open_vr1.errors import UserError
+from open_vr1.hub.cards import ROOT
 from open_vr1.prompts import format_completion
 from open_vr1.recipe import TASKS, read_recipe
 from open_vr1.recipe_file import read_file
@@ -33,6 +34,8 @@ from open_vr1.recipe_folder.probe import own_rewards
 
 OUTPUTS = Path("outputs/dry_run")
 BASE = OUTPUTS / "base"
+# Python arms it at its start: whatever wants to leave the machine is refused and written down.
+TRIPWIRE = ROOT / "tests/tripwire"
 ROWS = 8
 GROUPS = 2
 STEPS = 2
@@ -113,7 +116,11 @@ def _try(file: Path) -> list[str]:
 
 def _run(command: list[str], log: Path) -> str | None:
     """What went wrong, in a line."""
+    network = log.with_name("network.txt")
+    network.unlink(missing_ok=True)
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "false"}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(TRIPWIRE), os.environ.get("PYTHONPATH", "")])}
+    environment |= {"OPEN_VR1_NETWORK_LOG": str(network.absolute())}
     with log.open("w") as output:
         try:
             done = subprocess.run(
@@ -121,6 +128,8 @@ def _run(command: list[str], log: Path) -> str | None:
             )
         except subprocess.TimeoutExpired:
             return f"was not done after {SECONDS} s"
+    if network.is_file():
+        return f"{network.read_text().splitlines()[0]}, and nobody else may have what is there; leave it to a build function"
     if done.returncode == 0:
         return None
     said = [line.strip() for line in log.read_text(errors="replace").splitlines() if line.strip()]
@@ -152,35 +161,46 @@ def toy_values(file: Path, place: Path) -> dict[str, Any]:
             values[key] = [_toy_entry(file, place / f"{key}_{i}.parquet", entry, values) for i, entry in entries]
     if values.get("eval_strategy", "no") != "no":
         values |= {"eval_strategy": "steps", "eval_steps": STEPS, "per_device_eval_batch_size": 2}
-    return values | (_sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values))
+    processes = read_facts(file.parent / "README.md")[0]["processes"][file.stem]
+    return values | (_sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values, processes))
 
 
 def _sft_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
     return {"max_steps": STEPS, **{key: min(values[key], 2) for key in BATCH if key in values}}
 
 
-def _grpo_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
+def _grpo_sizes(values: Mapping[str, Any], processes: int) -> dict[str, Any]:
     """Two groups a step, cut into micro-batches and learnt from as often as in the recipe."""
     stages = values.get("ptst_stages")
     largest = max(stage["num_generations"] for stage in stages) if stages else values.get("num_generations", 8)
     rows, per_device = GROUPS * largest, values.get("per_device_train_batch_size", 8)
     per_device = per_device if rows % per_device == 0 else rows
     accumulation = rows // per_device
-    updates = values.get("steps_per_generation", 0) // values.get("gradient_accumulation_steps", 1)
+    cycles = _steps_of_a_generation(values, processes)
     sizes: dict[str, Any] = dict(zip(BATCH, (per_device, accumulation)))
-    if updates:
-        sizes["steps_per_generation"] = accumulation * updates
+    if cycles:
+        sizes["steps_per_generation"] = accumulation * cycles
+    # What is generated at once is learnt from in so many steps, and nothing may end between them.
+    sizes["save_steps"] = max(1, cycles) * values.get("num_iterations", 1)
+    steps = STEPS * sizes["save_steps"]
     if values.get("guardrails") == "stop":
         sizes["guardrails"] = "warn"  # What random weights do in two steps is no sign of anything.
     if not stages:
-        return {**sizes, "max_completion_length": LENGTH, "max_steps": STEPS}
+        return {**sizes, "max_completion_length": LENGTH, "max_steps": steps}
     lengths = sorted({stage["max_completion_length"] for stage in stages})
     cut = {length: LENGTH + LONGER_BY * i for i, length in enumerate(lengths)}
-    steps = STEPS * max(1, updates) * values.get("num_iterations", 1)
     sizes["ptst_stages"] = [
         {**stage, "max_completion_length": cut[stage["max_completion_length"]], "steps": steps} for stage in stages
     ]
     return sizes
+
+
+def _steps_of_a_generation(values: Mapping[str, Any], processes: int) -> int:
+    """How many updates the recipe makes of what it generates at once; 0 where it does not say so."""
+    accumulation = values.get("gradient_accumulation_steps", 1)
+    if values.get("generation_batch_size"):
+        return values["generation_batch_size"] // (values.get(BATCH[0], 8) * accumulation * processes)
+    return values.get("steps_per_generation", 0) // accumulation
 
 
 def _toy_entry(file: Path, path: Path, entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
