@@ -33,6 +33,7 @@ MANIFEST: dict[str, Any] = {
             "task": "grpo",
             "build": [{"path": BASE, "with": "open_vr1.toy.model:build", "args": {"seed": 0}}],
             "model_name_or_path": BASE,
+            "reward_funcs": ["hard_format_result"],
         },
         "overrides": ["--learning_rate", "1e-4"],
     },

@@ -182,6 +182,28 @@ def test_the_front_matter_is_complete_and_reads_back(folder):
     assert {"open-vr1", "vision-r1", "trl", "grpo"} <= set(data.tags)
 
 
+def test_a_recipe_after_another_paper_names_that_one_and_claims_no_tags(folder):
+    """The reward looks into a box and the chains are the rows' own, so nobody knows of tags."""
+    values = {"task": "grpo", "reward_funcs": ["recipes/rl_cold_start/rewards.py:boxed_accuracy"]}
+    recipe = {**checkpoints.MANIFEST["recipe"], "path": "recipes/rl_cold_start/grpo_7b.yaml", "values": values}
+    card = card_of(folder, model=HF_BASE, recipe=recipe)
+    assert "after [Advancing Multimodal Reasoning via Reinforcement Learning with Cold Start]" in card
+    assert "Vision-R1" not in card and "<think>" not in card and "vision-r1" not in head(card)["tags"]
+    assert "print(reply)" in card and "arXiv:2505.22334" in card
+
+
+def test_the_tags_are_named_where_a_reward_or_our_own_chains_ask_for_them(folder):
+    recipe = checkpoints.MANIFEST["recipe"]
+    for values, tags in (
+        ({"task": "grpo", "reward_funcs": ["hard_format_result"]}, True),
+        ({"task": "grpo", "reward_funcs": ["accuracy"]}, False),
+        ({"task": "sft", "columns": {"prompt": "question"}}, True),
+        ({"task": "sft", "columns": {"completion": "response"}}, False),
+    ):
+        card = card_of(folder, model=HF_BASE, recipe={**recipe, "values": values})
+        assert ("It thinks, then answers" in card) == tags == ("thinking, _, answer" in card), values
+
+
 def test_the_base_model_is_the_nearest_one_on_the_hub(folder):
     cold = {"name": "outputs/vr1_7b/cold", "revision": None, "commit": None, "made_by": made_by(HF_BASE)}
     card = card_of(folder, model=cold)

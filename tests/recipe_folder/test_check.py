@@ -88,6 +88,12 @@ BROKEN = {
     "link to nowhere": ("README.md", "# vr1_new", "# vr1_new\n\n[log](log.md)", "README.md:13: log.md"),
     "left to write": ("README.md", "as vr1_7b", "TODO what it trains", "README.md:2: 'summary: TODO what it trains'"),
     "unknown fact": ("README.md", "hardware:", "hardwear: x\nhardware:", "README.md:1: hardwear: unknown"),
+    "half a paper": (
+        "README.md",
+        "run: no",
+        "paper: {title: Ours}\nrun: no",
+        "README.md:1: paper: {'title': 'Ours'} is none",
+    ),
     "processes of no recipe": ("README.md", "{ptst: 8}", "{ptst: 8, sft: 8}", "processes: sft: there is no sft.yaml"),
     "variable that nothing reads": (
         "README.md",

@@ -185,6 +185,9 @@ def _render(
         loads_on=base.repo if base and base.is_parent else without_paths(started_with),
         is_adapter=is_adapter,
         is_toy=facts.is_toy(manifest),
+        paper=facts.paper_of(manifest),
+        vision_r1=facts.VISION_R1,
+        writes_tags=facts.writes_tags(manifest),
         license=license_,
         stages=stages,
         max_new_tokens=facts.longest_answer(manifest, stages),
@@ -225,7 +228,8 @@ def front_matter(manifest: Mapping[str, Any], is_adapter: bool, benchmarks: list
         content |= {"base_model": base.repo, "base_model_relation": "adapter" if is_adapter else "finetune"}
     if repos:
         content["datasets"] = repos
-    content["tags"] = ["open-vr1", "vision-r1", "trl", manifest["run"]["task"], "multimodal-reasoning"]
+    paper = ["vision-r1"] if facts.paper_of(manifest) == facts.VISION_R1 else []
+    content["tags"] = ["open-vr1", *paper, "trl", manifest["run"]["task"], "multimodal-reasoning"]
     if is_adapter:
         content["tags"].append("lora")
     if benchmarks:

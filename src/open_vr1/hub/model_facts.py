@@ -113,6 +113,31 @@ def recipe_facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
     return _front_matter(readme)
 
 
+VISION_R1 = {"title": "Vision-R1", "arxiv": "2503.06749"}
+# Rewards that look for the tags, so what they have trained writes them.
+OF_TAGS = {"hard_format_result", "format", "format_lenient", "format_plus_accuracy", "tag_count"}
+
+
+def paper_of(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """Whose recipe it is: what the folder's README says, or the paper of this repository."""
+    return recipe_facts(manifest).get("paper") or VISION_R1
+
+
+def writes_tags(manifest: Mapping[str, Any]) -> bool:
+    """Whether it is known that the model thinks and answers in tags: of rewards for them, or of chains that we have put into them."""
+    for ancestor in ancestors(manifest):
+        values = (ancestor.get("recipe") or {}).get("values") or {}
+        if OF_TAGS & set(values.get("reward_funcs") or ()):
+            return True
+        if values.get("task") == "sft":
+            columns = [
+                values.get("columns") or {},
+                *(entry.get("columns") or {} for entry in values.get("datasets") or []),
+            ]
+            return not any("completion" in names for names in columns)
+    return False
+
+
 def is_toy(manifest: Mapping[str, Any]) -> bool:
     """Whether it all began with random weights of the toy model."""
     *_, first = ancestors(manifest)

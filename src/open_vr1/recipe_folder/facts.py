@@ -10,6 +10,8 @@ The facts that the README.md of a recipe folder begins with, between `---` lines
     hardware: "8 x 80 GB"
     processes: {sft: 8, ptst: 8, eval: 8}
     run: no
+
+`paper: {title: ..., arxiv: "2505.22334"}` is for a recipe that follows another paper than Vision-R1; the cards of its checkpoints name it.
 """
 
 import re
@@ -41,6 +43,7 @@ LICENSES = (
     "other",
 )
 OF_OTHERS = ("license_name", "license_link")
+PAPER = "paper"
 TYPES = {
     "summary": (str, "text"),
     "datasets": (list, "a list"),
@@ -49,6 +52,7 @@ TYPES = {
     "run": ((bool, str), "no or text"),
 }
 TO_WRITE = "TODO"
+ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
 
 def read_facts(readme: Path) -> tuple[dict[str, Any], list[str]]:
@@ -65,10 +69,13 @@ def read_facts(readme: Path) -> tuple[dict[str, Any], list[str]]:
         return {}, [f"{readme}:1: front matter: no mapping; write {example}"]
     wrong = [f"{readme}:1: {key}: missing; write {words}" for key, words in FACTS.items() if key not in facts]
     wrong += [
-        f"{readme}:1: {key}: unknown; the nearest is {nearest(key, [*FACTS, *OF_OTHERS])}"
+        f"{readme}:1: {key}: unknown; the nearest is {nearest(key, [*FACTS, *OF_OTHERS, PAPER])}"
         for key in facts
-        if key not in (*FACTS, *OF_OTHERS)
+        if key not in (*FACTS, *OF_OTHERS, PAPER)
     ]
+    if PAPER in facts and not _is_paper(facts[PAPER]):
+        example = '{title: ..., arxiv: "2503.06749"}'
+        wrong.append(f"{readme}:1: {PAPER}: {facts[PAPER]!r} is none that a card could name; write {PAPER}: {example}")
     license_ = facts.get("license")
     if "license" in facts and license_ not in LICENSES:
         hint = f"the nearest is {nearest(str(license_), LICENSES)} of {', '.join(LICENSES)}"
@@ -82,6 +89,12 @@ def read_facts(readme: Path) -> tuple[dict[str, Any], list[str]]:
             wrong.append(f"{readme}:1: {key}: {facts[key]!r} is not {words}; write {FACTS[key]}")
             del facts[key]
     return facts, wrong + _unwritten(readme)
+
+
+def _is_paper(paper: Any) -> bool:
+    if not isinstance(paper, dict) or paper.keys() != {"title", "arxiv"}:
+        return False
+    return all(isinstance(part, str) for part in paper.values()) and bool(ARXIV.fullmatch(paper["arxiv"]))
 
 
 def _unwritten(readme: Path) -> list[str]:

@@ -25,7 +25,7 @@ from open_vr1.recipe import TASKS
 from open_vr1.recipe_file import read_file
 from open_vr1.recipe_folder import RECIPES, code_files, grid_files, recipe_files, recipe_folders
 from open_vr1.recipe_folder.commands import Command, commands_in
-from open_vr1.recipe_folder.facts import FACTS, OF_OTHERS, TO_WRITE, read_facts
+from open_vr1.recipe_folder.facts import FACTS, OF_OTHERS, PAPER, TO_WRITE, read_facts
 from open_vr1.recipe_folder.index import main as write_index
 from open_vr1.recipe_types import nearest
 
@@ -185,7 +185,7 @@ def _facts(source: Path, files: Sequence[Path]) -> dict[str, Any]:
         "processes": {file.stem: facts["processes"][file.stem] for file in files},
         "run": False,
     }
-    return {key: own.get(key, facts.get(key)) for key in (*FACTS, *OF_OTHERS) if key in own or key in facts}
+    return {key: own.get(key, facts.get(key)) for key in (*FACTS, *OF_OTHERS, PAPER) if key in own or key in facts}
 
 
 if __name__ == "__main__":
