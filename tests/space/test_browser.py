@@ -189,6 +189,7 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
     thoughts = [parts[0].strip() for parts in seen if parts[0].strip() and not parts[1].strip()]
     assert len(set(thoughts)) > 1 and all(later.startswith(earlier[:-1]) for earlier, later in pairwise(thoughts))
     assert shown(page, ".block.answer .md") == [answers[0]]
+    page.wait_for_selector(".block.thinking .katex")  # Its code is fetched when the first formula is there.
     assert page.locator(".block.thinking .katex").count() == 1 and not page.locator(".block.thinking img").count()
     assert HOSTILE in shown(page, ".block.thinking .md")[0]
     assert re.fullmatch(r"\d+ tokens of thinking, \d+ in all, [\d.]+ s, \d+ tokens/s", shown(page, ".status")[0])
