@@ -202,8 +202,10 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
 def test_checkpoints_answer_side_by_side_and_their_thinking_is_compared(visit, answers):
     page = visit()
     take_example(page, 1)
+    before = page.locator("#question").bounding_box()
     page.get_by_role("checkbox", name="short").check()
     ask(page)
+    assert page.locator("#question").bounding_box() == before
     assert shown(page, ".reply h3") == ["long", "short"] and shown(page, ".block.answer .md") == [answers[1]] * 2
     first, second = (page.locator(".column.reply:visible").nth(i).bounding_box() for i in (0, 1))
     assert first["y"] == second["y"] and first["x"] + first["width"] <= second["x"]
