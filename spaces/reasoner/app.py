@@ -24,8 +24,10 @@ from typing import Any
 
 from settings import Checkpoint, SettingError, read_settings
 
+ON_ZEROGPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
+
 try:
-    settings = read_settings(os.environ)
+    settings = read_settings(os.environ, ON_ZEROGPU)
 except SettingError as error:  # Before the libraries, which take seconds.
     sys.exit(f"error: {error}")
 
@@ -36,7 +38,6 @@ from engine import Progress, Shelf, build_inputs, fetch, write
 from examples import FOLDER as EXAMPLES_FOLDER
 from page import CSS, HEAD, THEME, Column, Page, Updates, build_page
 
-ON_ZEROGPU = os.environ.get("SPACES_ZERO_GPU", "").lower() in ("1", "t", "true")
 SECONDS_TO_END = 5  # Between the end of a reply and the moment when ZeroGPU takes the GPU away.
 MOST_AT_ONCE, MOST_WAITING = 8, 32
 
@@ -119,7 +120,7 @@ def ask_one(
         if session in stopped and not (progress and progress.end):
             yield column.stopped(progress), progress
     except gr.Error as error:  # ZeroGPU's own words to the visitor: no GPU is free, or the day's share is used up.
-        yield column.failed(str(error.message)), progress
+        yield column.failed(f"{error.title}: {error.message}"), progress
     except Exception:
         logger.exception("%s gave no answer", column.checkpoint.label)
         yield column.failed("This checkpoint could not answer; the Space's log says why."), progress
@@ -148,8 +149,9 @@ def look(path: str | None) -> Updates:
     return page.problems()
 
 
-def stop(request: gr.Request) -> None:
+def stop(request: gr.Request) -> Updates:
     stopped.add(request.session_hash)
+    return page.end()  # At once: the loading of a model goes on to its end before anything else is seen of it.
 
 
 # ----- The page
@@ -166,7 +168,7 @@ with gr.Blocks(title=settings.title, analytics_enabled=False) as demo:
         trigger_mode="once",
         **quiet,
     )
-    page.stop.click(stop, queue=False, **quiet)
+    page.stop.click(stop, outputs=page.stop, queue=False, **quiet)
     page.picture.change(look, page.picture, page.outputs, **quiet)
 
 

@@ -18,13 +18,25 @@ from settings import Checkpoint, Settings
 Updates = dict[Any, Any]
 SYSTEM_FONT = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "DejaVu Sans", "sans-serif")
 SYSTEM_MONO = ("ui-monospace", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
-THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=SYSTEM_FONT, font_mono=SYSTEM_MONO)
+THEME = gr.themes.Default(primary_hue="blue", neutral_hue="slate", font=SYSTEM_FONT, font_mono=SYSTEM_MONO).set(
+    # Readable at a contrast of 4.5, which gradio's own are not.
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+)
 CSS = Path(__file__).parent / "style.css"
-# Pictures as small as the examples are shown with their pixels, not smeared.
+# Pictures as small as the examples are shown with their pixels, not smeared. On a phone a reply begins below what is seen.
 HEAD = """<script>
 document.addEventListener("load", ({target}) => {
   if (target.tagName === "IMG") target.classList.toggle("tiny", target.naturalWidth < 160);
 }, true);
+let busy = false;
+new MutationObserver(() => {
+  const reply = document.querySelector(".reply:has(.busy)");
+  if (reply && !busy) requestAnimationFrame(() => reply.scrollIntoView({block: "nearest"}));
+  busy = Boolean(reply);
+}).observe(document.documentElement, {childList: true, subtree: true});
 </script>"""
 
 

@@ -75,12 +75,14 @@ class Settings:
     max_seconds: int
 
 
-def read_settings(variables: Mapping[str, str]) -> Settings:
+def read_settings(variables: Mapping[str, str], on_zerogpu: bool = False) -> Settings:
+    # A visitor without an account has two minutes there a day, and is refused where less is left than is reserved.
+    seconds = 60 if on_zerogpu else 120
     return Settings(
         checkpoints=read_checkpoints(variables.get("CHECKPOINTS", "")),
         title=variables.get("TITLE", "").strip() or "Vision reasoner",
         max_new_tokens=_read_number(variables, "MAX_NEW_TOKENS", 2048),
-        max_seconds=_read_number(variables, "MAX_SECONDS", 120),
+        max_seconds=_read_number(variables, "MAX_SECONDS", seconds),
     )
 
 

@@ -23,6 +23,11 @@ def test_the_first_checkpoint_comes_first_and_defaults_fill_the_rest():
     assert (settings.title, settings.max_new_tokens, settings.max_seconds) == ("Vision reasoner", 2048, 120)
 
 
+def test_on_zerogpu_a_question_reserves_no_more_than_a_visitor_without_an_account_has():
+    assert 1.5 * read_settings({"CHECKPOINTS": GOOD}, on_zerogpu=True).max_seconds <= 120
+    assert read_settings({"CHECKPOINTS": GOOD, "MAX_SECONDS": "90"}, on_zerogpu=True).max_seconds == 90
+
+
 def test_a_folder_is_shown_without_the_folders_above_it(tmp_path):
     (checkpoint,) = read_checkpoints(json.dumps([{"label": "a", "model": str(tmp_path)}]))
     assert checkpoint.is_folder and checkpoint.source == tmp_path.name

@@ -43,6 +43,35 @@ WATCH = """selector => {
   new MutationObserver(look).observe(document.body, {subtree: true, childList: true, characterData: true});
 }"""
 
+# Texts whose contrast is below 4.5, which WCAG asks for; what cannot be pressed is exempt.
+FAINT = """() => {
+  const pixel = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+  const rgba = colour => {
+    pixel.clearRect(0, 0, 1, 1);
+    pixel.fillStyle = colour;
+    pixel.fillRect(0, 0, 1, 1);
+    return [...pixel.getImageData(0, 0, 1, 1).data].map(part => part / 255);
+  };
+  const over = (top, under) => [0, 1, 2].map(i => top[i] * top[3] + under[i] * (1 - top[3]));
+  const ground = part => {
+    const colour = part ? rgba(getComputedStyle(part).backgroundColor) : [1, 1, 1, 1];
+    return colour[3] === 1 ? colour : over(colour, ground(part.parentElement));
+  };
+  const light = colour => [0.2126, 0.7152, 0.0722].reduce((sum, share, i) =>
+    sum + share * (colour[i] <= 0.04045 ? colour[i] / 12.92 : ((colour[i] + 0.055) / 1.055) ** 2.4), 0);
+  const faint = {};
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (texts.nextNode()) {
+    const [text, part] = [texts.currentNode.textContent.trim(), texts.currentNode.parentElement];
+    if (!text || part.closest(':disabled') || !part.checkVisibility({checkVisibilityCSS: true})) continue;
+    const under = ground(part), shown = over(rgba(getComputedStyle(part).color), under);
+    const [low, high] = [light(under), light(shown)].sort((a, b) => a - b);
+    const contrast = (high + 0.05) / (low + 0.05);
+    if (contrast < 4.5) faint[text] = contrast;
+  }
+  return faint;
+}"""
+
 
 @pytest.fixture(scope="module")
 def space(checkpoints, tmp_path_factory):
@@ -160,6 +189,7 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
     thoughts = [parts[0].strip() for parts in seen if parts[0].strip() and not parts[1].strip()]
     assert len(set(thoughts)) > 1 and all(later.startswith(earlier[:-1]) for earlier, later in pairwise(thoughts))
     assert shown(page, ".block.answer .md") == [answers[0]]
+    page.wait_for_selector(".block.thinking .katex")  # Its code is fetched when the first formula is there.
     assert page.locator(".block.thinking .katex").count() == 1 and not page.locator(".block.thinking img").count()
     assert HOSTILE in shown(page, ".block.thinking .md")[0]
     assert re.fullmatch(r"\d+ tokens of thinking, \d+ in all, [\d.]+ s, \d+ tokens/s", shown(page, ".status")[0])
@@ -172,8 +202,10 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
 def test_checkpoints_answer_side_by_side_and_their_thinking_is_compared(visit, answers):
     page = visit()
     take_example(page, 1)
+    before = page.locator("#question").bounding_box()
     page.get_by_role("checkbox", name="short").check()
     ask(page)
+    assert page.locator("#question").bounding_box() == before
     assert shown(page, ".reply h3") == ["long", "short"] and shown(page, ".block.answer .md") == [answers[1]] * 2
     first, second = (page.locator(".column.reply:visible").nth(i).bounding_box() for i in (0, 1))
     assert first["y"] == second["y"] and first["x"] + first["width"] <= second["x"]
@@ -212,6 +244,38 @@ def test_all_of_it_fits_on_a_phone(visit, colour_scheme):
     assert page.evaluate("document.documentElement.scrollWidth") <= 400
     first, second = (page.locator(".column.reply:visible").nth(i).bounding_box() for i in (0, 1))
     assert first["y"] + first["height"] <= second["y"] and first["width"] > 300
+
+
+def test_on_a_phone_the_reply_comes_into_view_once_and_stop_is_confirmed_at_once(visit):
+    page = visit(width=400)
+    take_example(page, 0)
+    page.get_by_role("checkbox", name="base").check()
+    page.get_by_role("checkbox", name="long").uncheck()
+    page.evaluate(WATCH_STOP)
+    page.click("#ask")
+    page.wait_for_selector(".block.thinking .md > *")
+    window, line = page.evaluate("innerHeight"), page.locator(".reply .status:visible").bounding_box()
+    assert page.evaluate("scrollY") > 0 and 0 <= line["y"] < window
+    page.evaluate("scrollTo(0, 0)")
+    page.wait_for_timeout(300)
+    assert page.evaluate("scrollY") == 0
+    page.click("#stop")
+    page.wait_for_function(DONE)
+    assert page.evaluate("scrollY") < window and shown(page, ".reply .problem") == ["No answer: stopped."]
+
+
+@pytest.mark.parametrize("colour_scheme", ["light", "dark"])
+def test_every_text_stands_out_from_its_ground(visit, colour_scheme):
+    page = visit(color_scheme=colour_scheme)
+    page.get_by_role("button", name="Settings").click()
+    page.click("#ask")
+    page.wait_for_selector(".problem")
+    page.mouse.move(1, 1)
+    page.wait_for_function(f"!Object.keys(({FAINT})()).length", timeout=3000)
+    take_example(page, 0)
+    ask(page)
+    page.mouse.move(1, 1)
+    page.wait_for_function(f"!Object.keys(({FAINT})()).length", timeout=3000)
 
 
 def test_the_keyboard_is_enough(visit, answers):
