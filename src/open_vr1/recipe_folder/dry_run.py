@@ -108,6 +108,8 @@ def _try(file: Path) -> list[str]:
     command = [sys.executable, "-m", f"open_vr1.{values['task']}", "--config", str(recipe)]
     if trouble := _run(command, log):
         return [f"{file}: its dry run {trouble}; all of its output is in {log}, its recipe in {recipe}"]
+    if not (place / "run" / "trainer_state.json").is_file():
+        return [f"{file}: its dry run ended before its last step and said nothing; all of its output is in {log}"]
     return []
 
 
@@ -150,9 +152,12 @@ def toy_values(file: Path, place: Path) -> dict[str, Any]:
         if values.get(key):
             entries = enumerate(values[key])
             values[key] = [_toy_entry(file, place / f"{key}_{i}.parquet", entry, values) for i, entry in entries]
+    values |= _sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values)
     if values.get("eval_strategy", "no") != "no":
-        values |= {"eval_strategy": "steps", "eval_steps": STEPS, "per_device_eval_batch_size": 2}
-    return values | (_sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values))
+        # With every checkpoint, or the best of them could not be known.
+        values |= {"eval_strategy": "steps", "eval_steps": values["save_steps"]}
+        values["per_device_eval_batch_size"] = 2 if values["task"] == "sft" else _eval_group(values)
+    return values
 
 
 def _sft_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -167,20 +172,26 @@ def _grpo_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
     per_device = per_device if rows % per_device == 0 else rows
     accumulation = rows // per_device
     updates = values.get("steps_per_generation", 0) // values.get("gradient_accumulation_steps", 1)
-    sizes: dict[str, Any] = dict(zip(BATCH, (per_device, accumulation)))
+    cycle = max(1, updates) * values.get("num_iterations", 1)
+    sizes: dict[str, Any] = {**dict(zip(BATCH, (per_device, accumulation))), "save_steps": cycle}
     if updates:
         sizes["steps_per_generation"] = accumulation * updates
     if values.get("guardrails") == "stop":
         sizes["guardrails"] = "warn"  # What random weights do in two steps is no sign of anything.
     if not stages:
-        return {**sizes, "max_completion_length": LENGTH, "max_steps": STEPS}
+        return {**sizes, "max_completion_length": LENGTH, "max_steps": STEPS * cycle}
     lengths = sorted({stage["max_completion_length"] for stage in stages})
     cut = {length: LENGTH + LONGER_BY * i for i, length in enumerate(lengths)}
-    steps = STEPS * max(1, updates) * values.get("num_iterations", 1)
     sizes["ptst_stages"] = [
-        {**stage, "max_completion_length": cut[stage["max_completion_length"]], "steps": steps} for stage in stages
+        {**stage, "max_completion_length": cut[stage["max_completion_length"]], "steps": STEPS * cycle}
+        for stage in stages
     ]
     return sizes
+
+
+def _eval_group(values: Mapping[str, Any]) -> int:
+    stages = values.get("ptst_stages") or [values]
+    return values.get("num_generations_eval") or stages[-1].get("num_generations", 8)
 
 
 def _toy_entry(file: Path, path: Path, entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
