@@ -11,6 +11,7 @@ Rows of the recipe's own layout take the place of the toy world's where the fold
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -42,6 +43,7 @@ SECONDS = 600
 BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # What needs a GPU, the Hub or another program, or what two steps have no time for.
 LEFT_OUT = {
+    "activation_offloading",
     "attn_implementation",
     "build",
     "deepspeed",
@@ -64,6 +66,7 @@ LEFT_OUT = {
     "use_vllm",
 }
 LEFT_OUT_FAMILIES = ("hub_", "vllm_")
+GPU_OPTIMIZER = re.compile(r"8bit|bnb|paged|apex")
 OF_A_LAPTOP = {
     "model_name_or_path": str(BASE),
     "build": [{"path": str(BASE), "with": "open_vr1.toy.model:build", "args": {"seed": 0}}],
@@ -148,6 +151,8 @@ def toy_values(file: Path, place: Path) -> dict[str, Any]:
         key: value for key, value in given.items() if key not in LEFT_OUT and not key.startswith(LEFT_OUT_FAMILIES)
     }
     values |= OF_A_LAPTOP | {"output_dir": str(place / "run")}
+    if GPU_OPTIMIZER.search(values.get("optim", "")):
+        values["optim"] = "adamw_torch"
     for key in ("datasets", "eval_datasets"):
         if values.get(key):
             entries = enumerate(values[key])
