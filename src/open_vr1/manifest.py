@@ -142,8 +142,9 @@ def recorded_values(recipe: "Recipe") -> dict[str, Any]:
 
 def recorded_code(recipe: "Recipe") -> dict[str, dict[str, str]]:
     """Code of the recipe's own as the manifest has it; the hash is that of the file, whatever is masked in its text."""
-    mask = Mask.here([recipe.environment, recipe.values])
-    return {mask(path): mask(file) for path, file in own_code(recipe.values).items()}
+    files = own_code(recipe.values)
+    mask = Mask.here([recipe.environment, recipe.values, list(files)])
+    return {mask(path): mask(file) for path, file in files.items()}
 
 
 def run_name(path: Path) -> str:
