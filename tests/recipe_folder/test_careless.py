@@ -12,6 +12,7 @@ from open_vr1.recipe_folder.check import main, problems
 from open_vr1.recipe_folder.facts import read_facts
 from open_vr1.recipe_folder.index import index_problems
 from open_vr1.recipe_folder.index import main as write_index
+from open_vr1.recipe_folder.new import main as new_recipe
 
 
 def change(file: Path, before: str, after: str) -> None:
@@ -137,3 +138,22 @@ def test_outputs_that_cannot_be_written_are_said(stranger, capsys):
 
 def test_facts_that_cannot_be_read_are_said(tmp_path):
     assert read_facts(tmp_path)[1] == [f"{tmp_path}: cannot be read (Is a directory); put a file of text there"]
+
+
+FAULTY = {
+    "no processes": ("README.md", b"processes: {ptst: 8}\n", b"", "README.md:1: processes: missing"),
+    "no base": ("README.md", b"base_model: Osilly/Vision-R1-CI-7B\n", b"", "README.md:1: base_model: missing"),
+    "Latin 1": ("ptst.yaml", b"task: grpo", b"task: grpo # \xe9", "ptst.yaml: this is not a text file in UTF-8"),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTY)
+def test_a_faulty_folder_to_begin_from_is_said_and_nothing_is_left(kind, stranger, capsys):
+    file, before, after, words = FAULTY[kind]
+    text = (stranger / file).read_bytes()
+    assert before in text
+    (stranger / file).write_bytes(text.replace(before, after, 1))
+    there = sorted(Path("recipes").iterdir())
+    assert new_recipe(["mine", "vr1_new"]) == 2
+    assert f"error: recipes/vr1_new/{words}" in capsys.readouterr().err
+    assert sorted(Path("recipes").iterdir()) == there
