@@ -1,5 +1,7 @@
 """Functions that a recipe names: of a module or of a file beside it, found or refused with what to write."""
 
+import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +45,15 @@ def test_a_function_of_a_file_is_found_and_follows_the_file(file):
     assert find_function(name)(["yes please", "thanks"]) == [0.0, 1.0]
 
 
+def test_an_edit_of_the_same_second_and_length_is_run_and_nothing_is_left_beside_the_file(file, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for word in ("please", "thanks"):
+        file.write_text(REWARDS.replace("please", word))
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        assert find_function(f"{file}:politeness")([word]) == [1.0]
+    assert list(file.parent.iterdir()) == [file]
+
+
 def test_a_function_of_a_module_is_found():
     check_function("json:dumps")
     assert find_function("json:dumps")([1]) == "[1]"
@@ -75,6 +86,10 @@ def test_what_cannot_be_called_or_imported_is_said(file):
     file.write_text("def politeness(:\n")
     with pytest.raises(NoFunction, match="is no Python"):
         check_function(f"{file}:politeness")
+    for code in ("raise SystemExit(0)", "raise ValueError('two\\nlines')"):
+        file.write_text(code)
+        with pytest.raises(NoFunction, match="^[^\n]*cannot be imported[^\n]*$"):
+            find_function(f"{file}:politeness")
 
 
 def test_checking_runs_nothing(file):

@@ -206,6 +206,21 @@ def test_a_reward_of_ones_own_is_in_the_manifest_and_a_changed_one_does_not_go_o
     )
 
 
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_reward_named_with_its_whole_path_is_watched_too_and_the_path_stays_here(inside, recipes, tmp_path_factory):
+    reward = (Path.cwd() if inside else tmp_path_factory.mktemp("some body")) / "own_rewards.py"
+    reward.write_text("def one(completions, **columns):\n    return [1.0 for _ in completions]\n")
+    words = ["--reward_funcs", f"{reward}:one", "--model_name_or_path", "base"]
+    claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+    (name,) = read_manifest("outputs/final")["recipe"]["own_code"]
+    assert name == ("own_rewards.py" if inside else "<local>/own_rewards.py")
+    Path("outputs/final/checkpoint-1").mkdir()
+    claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+    reward.write_text(reward.read_text().replace("1.0", "0.5"))
+    with pytest.raises(UserError, match="own_rewards.py has changed since the run in outputs/final began"):
+        claim_output_dir(read_recipe("tiny/grpo.yaml", "grpo", words))
+
+
 def test_no_secret_and_no_folder_of_this_machine_gets_into_it(recipes, tmp_path_factory, monkeypatch):
     elsewhere = tmp_path_factory.mktemp("some body") / "rows.parquet"
     elsewhere.write_text("rows")

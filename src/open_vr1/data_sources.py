@@ -186,8 +186,8 @@ def recipe_that_makes(path: Path) -> tuple[Path, dict[str, Any]] | None:
     """The file and the values of the recipe that writes a path, in training or as cold data."""
     for file in sorted(Path("recipes").glob("*/*.yaml")):
         try:
-            recipe = yaml.safe_load(file.read_text())
-        except yaml.YAMLError:
+            recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         task = TASKS.get(str(recipe.get("task"))) if isinstance(recipe, dict) else None
         if not task or not (task.trainer_config or task.target == "cold"):

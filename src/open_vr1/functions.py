@@ -35,8 +35,9 @@ def find_function(name: str) -> Callable[..., Any]:
     place, function = _split(name)
     try:
         module = _load(Path(place)) if place.endswith(".py") else import_module(place)
-    except Exception as error:  # A file of the user's own can raise anything when it is run.
-        raise NoFunction(f"{place} cannot be imported ({type(error).__name__}: {error})") from error
+    except (Exception, SystemExit) as error:  # A file of the user's own can raise anything when it is run.
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise NoFunction(f"{place} cannot be imported ({reason})") from error
     found = getattr(module, function, None)
     if found is None:
         raise NoFunction(f"{place} has no function {function}; {_nearest(function, vars(module))}")
@@ -88,14 +89,16 @@ def _load(path: Path) -> ModuleType:
     """The file as a module, which changes its name when the file changes."""
     if not path.is_file():
         raise FileNotFoundError(f"there is no such file; {HOW}")
-    digest = hashlib.sha256(f"{path.resolve()}".encode() + path.read_bytes()).hexdigest()[:12]
+    content = path.read_bytes()
+    digest = hashlib.sha256(f"{path.resolve()}".encode() + content).hexdigest()[:12]
     name = f"{path.stem}_{digest}"
     if name not in sys.modules:
         spec = spec_from_file_location(name, path)
         module = module_from_spec(spec)
         sys.modules[name] = module  # Dataclasses look their own module up.
         try:
-            spec.loader.exec_module(module)
+            # Not exec_module, which takes an edit of the same second and length for what it has cached.
+            exec(compile(content, path, "exec"), vars(module))  # noqa: S102
         except BaseException:
             del sys.modules[name]
             raise

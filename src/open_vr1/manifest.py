@@ -140,6 +140,13 @@ def recorded_values(recipe: "Recipe") -> dict[str, Any]:
     return Mask.here(plain)(plain)
 
 
+def recorded_code(recipe: "Recipe") -> dict[str, dict[str, str]]:
+    """Code of the recipe's own as the manifest has it; the hash is that of the file, whatever is masked in its text."""
+    files = own_code(recipe.values)
+    mask = Mask.here([recipe.environment, recipe.values, list(files)])
+    return {mask(path): mask(file) for path, file in files.items()}
+
+
 def run_name(path: Path) -> str:
     """`recipes/vr1_tiny/ptst.yaml` as `vr1_tiny/ptst`."""
     return "/".join(part for part in (path.parent.name, path.stem) if part not in ("", LOCAL))
@@ -178,7 +185,7 @@ def _facts(recipe: "Recipe", before: dict[str, Any] | None) -> dict[str, Any]:
             "text": mask(recipe.text),
             "values": values,
             "overrides": overrides,
-            "own_code": mask(own_code(values)),
+            "own_code": recorded_code(recipe),
         },
         "git": git_state(),
         "python": platform.python_version(),

@@ -5,8 +5,7 @@
 
 from typing import Any
 
-from open_vr1.functions import own_code
-from open_vr1.manifest import recorded_values
+from open_vr1.manifest import recorded_code, recorded_values
 from open_vr1.recipe import Recipe
 from open_vr1.run_facts import data_facts, git_state, hardware, model_facts, package_versions
 
@@ -26,7 +25,7 @@ def differences(then: dict[str, Any], recipe: Recipe) -> list[str]:
     return [
         *_values(then["recipe"]["values"], recorded_values(recipe)),
         *_code(then["git"], git_state()),
-        *_own_code(then["recipe"].get("own_code", {}), own_code(recipe.values)),
+        *_own_code(then["recipe"].get("own_code", {}), recorded_code(recipe)),
         *_changed("package ", then["packages"], package_versions()),
         *_model(then["model"], model_facts(recipe)),
         *_rows(then["data"], data["data"]),

@@ -15,10 +15,9 @@ from trl import get_quantization_config
 
 from open_vr1.errors import UserError
 from open_vr1.evals.callback import EvaluationCallback, evaluation_of
-from open_vr1.functions import own_code
 from open_vr1.hub.model_card import write_model_card
 from open_vr1.hub.outbox.live import LivePublication, fetch_state, publication_of
-from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_values
+from open_vr1.manifest import MANIFEST_FILE, RunManifest, read_manifest, recorded_code, recorded_values
 from open_vr1.manifest_callback import ManifestCallback
 from open_vr1.progress import ProgressLine
 from open_vr1.recipe import Recipe
@@ -126,7 +125,7 @@ def _check_same_code(recipe: Recipe, folder: Path) -> None:
     """A reward that has changed is another recipe, though its name is the same."""
     if not (folder / MANIFEST_FILE).is_file():
         return
-    then, now = read_manifest(folder)["recipe"].get("own_code", {}), own_code(recipe.values)
+    then, now = read_manifest(folder)["recipe"].get("own_code", {}), recorded_code(recipe)
     for path in sorted(then.keys() & now.keys()):
         if then[path]["sha256"] != now[path]["sha256"]:
             raise UserError(

@@ -140,6 +140,10 @@ def make_plan(recipe: Recipe, cluster: Cluster, offline: bool) -> Plan:
             f"{recipe.path}: model_name_or_path: {plan.model}: its shape is not known here, so memory and disk are not "
             "estimated"
         )
+    elif getattr(config, "vision_config", None) is None:
+        plan.errors.append(
+            f"{recipe.path}: model_name_or_path: {plan.model}: a {config.model_type} takes no pictures; write a model that does"
+        )
     else:
         _estimate(plan, recipe, config)
     if not recipe.overrides:  # Or it would be another run that was measured.

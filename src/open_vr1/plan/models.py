@@ -16,6 +16,7 @@ import yaml
 from transformers import AutoConfig, AutoModelForImageTextToText, PreTrainedConfig, PreTrainedModel
 
 from open_vr1.data_sources import looks_local, recipe_that_makes
+from open_vr1.errors import UserError
 
 CONFIGS = Path(__file__).parent / "configs"
 
@@ -32,8 +33,7 @@ def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
     if (Path(model) / "config.json").is_file():
         return AutoConfig.from_pretrained(model)
     if file := _config_file(model):
-        values = json.loads(file.read_text())
-        return AutoConfig.for_model(values.pop("model_type"), **values)
+        return _read_config(file)
     if looks_local(model):
         base = _begun_with(Path(model))
         return find_config(base, offline) if base and base != model else None
@@ -41,6 +41,15 @@ def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
         return AutoConfig.from_pretrained(model, local_files_only=offline)
     except (OSError, ValueError):
         return None
+
+
+def _read_config(file: Path) -> PreTrainedConfig:
+    try:
+        values = json.loads(file.read_text(encoding="utf-8"))
+        return AutoConfig.for_model(values.pop("model_type"), **values)
+    except (OSError, ValueError, KeyError, AttributeError, TypeError) as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:100]
+        raise UserError(f"{file}: no config.json that transformers knows ({reason}); save the model's own") from error
 
 
 def _config_file(model: str) -> Path | None:

@@ -354,6 +354,8 @@ class Schedule:
 def schedule_of(recipe: Any) -> Schedule:
     """The stages of a recipe that has been read; a recipe without any is one stage."""
     args = recipe.training
+    if not recipe.args.ptst_stages and args.max_steps < 1:
+        raise UserError(f"{recipe.path}: max_steps: this key is missing; write max_steps: 200, or ptst_stages")
     only_stage = {
         "max_completion_length": args.max_completion_length,
         "num_generations": args.num_generations,

@@ -22,11 +22,26 @@ def recipe_folders(names: Sequence[str] = ()) -> list[Path]:
     """The folders of these names, or all."""
     if not RECIPES.is_dir():
         raise UserError(f"{RECIPES}: there is no such folder here; run from the repository")
-    there = sorted(path for path in RECIPES.iterdir() if path.is_dir() and path.name not in NOT_RECIPES)
+    there = sorted(path for path in RECIPES.iterdir() if path.name not in NOT_RECIPES and _holds_something(path))
     known = [path.name for path in there]
     if unknown := [name for name in names if Path(name).name not in known]:
         raise UserError(f"{unknown[0]}: no folder in {RECIPES}; the nearest is {nearest(unknown[0], known)}")
     return [path for path in there if not names or path.name in {Path(name).name for name in names}]
+
+
+def _holds_something(path: Path) -> bool:
+    """Another branch's folder stays, with what Python has cached in it."""
+    return path.is_dir() and path.name[0] != "." and any(inside.name not in NOT_RECIPES for inside in path.iterdir())
+
+
+def read_text(file: Path) -> str:
+    """What stands in a file, without the mark that some editors begin it with."""
+    try:
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise UserError(f"{file}: cannot be read ({error.strerror}); put a file of text there") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{file}: this is not text in UTF-8 ({error}); save it as UTF-8") from error
 
 
 def recipe_files(folder: Path) -> list[Path]:

@@ -16,9 +16,9 @@ def changed_folders(folders: Sequence[Path]) -> list[Path]:
     base = next((commit for name in _bases() if (commit := _git("merge-base", "HEAD", name))), None)
     if base is None:
         return list(folders)
-    changed = _git("diff", "--name-only", "--relative", base) or ""
-    new = _git("ls-files", "--others", "--exclude-standard") or ""
-    paths = [Path(line) for line in f"{changed}\n{new}".splitlines()]
+    changed = _git("diff", "--name-only", "--relative", "-z", base) or ""
+    new = _git("ls-files", "--others", "--exclude-standard", "-z") or ""
+    paths = [Path(name) for name in f"{changed}\0{new}".split("\0") if name]
     return [folder for folder in folders if any(path.is_relative_to(folder) for path in paths)]
 
 

@@ -11,6 +11,7 @@ have, and runs the tests of the folder's own code.
 """
 
 import argparse
+import os
 import re
 import shlex
 import sys
@@ -18,16 +19,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from open_vr1.cold.steps import disk_errors
 from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
 from open_vr1.plan.__main__ import plan_file
 from open_vr1.plan.models import find_config
 from open_vr1.recipe import TASKS
 from open_vr1.recipe_file import read_file
-from open_vr1.recipe_folder import code_files, grid_files, recipe_files, recipe_folders
+from open_vr1.recipe_folder import code_files, grid_files, read_text, recipe_files, recipe_folders
 from open_vr1.recipe_folder.changes import changed_folders
 from open_vr1.recipe_folder.commands import Command, command_problems, commands_in
-from open_vr1.recipe_folder.dry_run import dry_run
+from open_vr1.recipe_folder.dry_run import OUTPUTS, dry_run
 from open_vr1.recipe_folder.facts import disagreements, gpu_gib, read_facts
 from open_vr1.recipe_folder.index import index_problems
 from open_vr1.sweep.grid import read_sweep
@@ -42,6 +44,7 @@ CHECKLIST = (
     "Code of the folder's own reads no secrets and reaches no network while it is imported",
 )
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+NAME = re.compile(r"[\w.-]+", re.ASCII)
 FIRST_LINE = re.compile(r"# [A-Z].*\.")
 
 
@@ -66,7 +69,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not tried:
         print("no folder differs from the main branch, so none is tried out; ALL=1 tries all")
         return
-    wrong = [problem for folder in tried for problem in dry_run(folder)]
+    with disk_errors(OUTPUTS):
+        wrong = [problem for folder in tried for problem in dry_run(folder)]
     if wrong:
         raise UserError("\n".join([*wrong, f"{len(wrong)} to mend in {len(tried)} recipe folders"]))
     print("\nall of it works at toy size. Before you open a pull request:")
@@ -78,8 +82,10 @@ def problems(folder: Path) -> list[str]:
     readme = folder / "README.md"
     if not recipe_files(folder):
         return [f"{folder}: no recipe in it; write one, like recipes/vr1_7b/ptst.yaml"]
-    if not readme.is_file():
+    if not readme.exists():
         return [f"{readme}: missing; copy recipes/vr1_7b/README.md and change it", *_recipe_problems(folder, {}, [])]
+    if wrong := _unusable(folder):
+        return wrong
     facts, wrong = read_facts(readme)
     commands = []
     try:
@@ -94,12 +100,26 @@ def problems(folder: Path) -> list[str]:
     return [*wrong, *_recipe_problems(folder, facts, commands), *disagreements(folder, facts)]
 
 
+def _unusable(folder: Path) -> list[str]:
+    """Files that cannot be read, and names that make would take for two words."""
+    wrong = []
+    for file in sorted([folder, folder / "README.md", *folder.glob("*.yaml")]):
+        if not NAME.fullmatch(file.name):
+            wrong.append(f"{file}: make cannot be given this name; write letters, digits, _, - and .")
+        elif file != folder:
+            try:
+                read_text(file)
+            except UserError as error:
+                wrong.append(str(error))
+    return wrong
+
+
 def _link_problems(readme: Path) -> list[str]:
     return [
         f"{readme}:{number}: {link}: this link leads nowhere; write a file that is there"
-        for number, line in enumerate(readme.read_text().splitlines(), 1)
+        for number, line in enumerate(read_text(readme).splitlines(), 1)
         for link in LINK.findall(line)
-        if not re.match(r"\w+:", link) and not (readme.parent / link).exists()
+        if not re.match(r"\w+:", link) and not os.path.exists(readme.parent / link.strip("<>"))
     ]
 
 
@@ -131,7 +151,7 @@ def _code_problems(folder: Path) -> list[str]:
 def _recipe_problems(folder: Path, facts: dict[str, Any], commands: Sequence[Command]) -> list[str]:
     wrong = []
     for file in recipe_files(folder):
-        first = (file.read_text().splitlines() or [""])[0]
+        first = (read_text(file).splitlines() or [""])[0]
         if not FIRST_LINE.fullmatch(first):
             wrong.append(f"{file}:1: {first!r}: the first line says what the recipe is; write # and a sentence")
         of_file = [command for command in commands if Path(command.variables.get("RECIPE", "")) == file]
@@ -156,7 +176,7 @@ def _place_problems(file: Path) -> list[str]:
     values = _values(file)
     output, wrong = values.get("output_dir"), []
     others = [path for folder in recipe_folders() for path in recipe_files(folder) if path != file]
-    if twin := next((path for path in others if output and _values(path).get("output_dir") == output), None):
+    if twin := next((path for path in others if output and _writes_to(path) == Path(str(output))), None):
         wrong.append(
             f"{file}: output_dir: {output} is where {twin} writes; write outputs/{file.parent.name}/{file.stem}"
         )
@@ -165,6 +185,10 @@ def _place_problems(file: Path) -> list[str]:
             f'{file}: push_to_hub: true: publishes for everybody; remove it and say ARGS="--push_to_hub true"'
         )
     return wrong
+
+
+def _writes_to(file: Path) -> Path:
+    return Path(str(_values(file).get("output_dir")))
 
 
 def _values(file: Path) -> dict[str, Any]:
@@ -180,15 +204,20 @@ def _plan_problems(file: Path, commands: Sequence[Command], hardware: str | None
     for number, command in enumerate(commands):
         words = shlex.split(command.variables.get("ARGS", ""))
         processes = count if number == 0 and isinstance(count, int) else command.processes
+        environment = dict(os.environ)  # A recipe's `env:` is its own.
         try:
             plan = plan_file(
                 file, words, command.variables.get("ACCELERATE", ""), processes, gpu_gib(file, hardware), offline=True
             )
+            known = not plan.model or find_config(plan.model, offline=True)
         except UserError as error:
             wrong += str(error).splitlines()
             continue
+        finally:
+            os.environ.clear()
+            os.environ.update(environment)
         wrong += plan.errors + plan.misfits
-        if plan.model and find_config(plan.model, offline=True) is None:
+        if not known:
             wrong.append(
                 f"{file}: model_name_or_path: {plan.model}: its shape is not known offline; save its config.json as "
                 f"{file.parent / 'configs' / plan.model.replace('/', '--')}.json"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from open_vr1.accelerate_configs import accelerate_config
 from open_vr1.errors import UserError
+from open_vr1.recipe_folder import read_text
 from open_vr1.recipe_types import nearest
 
 MAKEFILE = Path("Makefile")
@@ -77,7 +78,7 @@ def commands_in(page: Path) -> Iterator[Command]:
 def _bash_lines(page: Path) -> Iterator[tuple[int, str]]:
     """Lines of code with their numbers; one that ends in a backslash goes on in the next."""
     inside, begun, before = False, 0, ""
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    for number, line in enumerate(read_text(page).splitlines(), 1):
         if line.lstrip().startswith("```"):
             inside = line.strip() == "```bash"
         elif inside and line.strip():
@@ -123,11 +124,20 @@ def command_problems(command: Command) -> list[str]:
             wrong.append(f"{command.place}: {name}={value}: there is no such file; write one that is there")
         elif name in ("NODES", "PROCESSES") and not re.fullmatch(r"[1-9]\d*", value):
             wrong.append(f"{command.place}: {name}={value}: is no number; write 1 or more")
+        elif name == "ARGS" and not _can_be_split(value):
+            wrong.append(f"{command.place}: ARGS={value}: a quote in it stays open; close it")
     try:
         accelerate_config(command.variables.get("ACCELERATE", ""))
     except UserError as error:
         wrong.append(f"{command.place}: {error}")
     return wrong
+
+
+def _can_be_split(words: str) -> bool:
+    try:
+        return bool(shlex.split(words) or True)
+    except ValueError:
+        return False
 
 
 # ----- The Makefile

@@ -11,6 +11,7 @@ Rows of the recipe's own layout take the place of the toy world's where the fold
 """
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -45,6 +46,7 @@ SECONDS = 600
 BATCH = ("per_device_train_batch_size", "gradient_accumulation_steps")
 # What needs a GPU, the Hub or another program, or what two steps have no time for.
 LEFT_OUT = {
+    "activation_offloading",
     "attn_implementation",
     "build",
     "deepspeed",
@@ -53,7 +55,6 @@ LEFT_OUT = {
     "eval_where",
     "fsdp",
     "fsdp_config",
-    "generation_batch_size",
     "load_in_4bit",
     "load_in_8bit",
     "min_pixels",
@@ -67,6 +68,7 @@ LEFT_OUT = {
     "use_vllm",
 }
 LEFT_OUT_FAMILIES = ("hub_", "vllm_")
+GPU_OPTIMIZER = re.compile(r"8bit|bnb|paged|apex")
 OF_A_LAPTOP = {
     "model_name_or_path": str(BASE),
     "build": [{"path": str(BASE), "with": "open_vr1.toy.model:build", "args": {"seed": 0}}],
@@ -111,6 +113,8 @@ def _try(file: Path) -> list[str]:
     command = [sys.executable, "-m", f"open_vr1.{values['task']}", "--config", str(recipe)]
     if trouble := _run(command, log):
         return [f"{file}: its dry run {trouble}; all of its output is in {log}, its recipe in {recipe}"]
+    if not (place / "run" / "trainer_state.json").is_file():
+        return [f"{file}: its dry run ended before its last step and said nothing; all of its output is in {log}"]
     return []
 
 
@@ -155,14 +159,20 @@ def toy_values(file: Path, place: Path) -> dict[str, Any]:
         key: value for key, value in given.items() if key not in LEFT_OUT and not key.startswith(LEFT_OUT_FAMILIES)
     }
     values |= OF_A_LAPTOP | {"output_dir": str(place / "run")}
+    if GPU_OPTIMIZER.search(values.get("optim", "")):
+        values["optim"] = "adamw_torch"
     for key in ("datasets", "eval_datasets"):
         if values.get(key):
             entries = enumerate(values[key])
             values[key] = [_toy_entry(file, place / f"{key}_{i}.parquet", entry, values) for i, entry in entries]
-    if values.get("eval_strategy", "no") != "no":
-        values |= {"eval_strategy": "steps", "eval_steps": STEPS, "per_device_eval_batch_size": 2}
     processes = read_facts(file.parent / "README.md")[0]["processes"][file.stem]
-    return values | (_sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values, processes))
+    values |= _sft_sizes(values) if values["task"] == "sft" else _grpo_sizes(values, processes)
+    values.pop("generation_batch_size", None)  # Its sizes say it now.
+    if values.get("eval_strategy", "no") != "no":
+        # With every checkpoint, or the best of them could not be known.
+        values |= {"eval_strategy": "steps", "eval_steps": values["save_steps"]}
+        values["per_device_eval_batch_size"] = 2 if values["task"] == "sft" else _eval_group(values)
+    return values
 
 
 def _sft_sizes(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -176,31 +186,35 @@ def _grpo_sizes(values: Mapping[str, Any], processes: int) -> dict[str, Any]:
     rows, per_device = GROUPS * largest, values.get("per_device_train_batch_size", 8)
     per_device = per_device if rows % per_device == 0 else rows
     accumulation = rows // per_device
-    cycles = _steps_of_a_generation(values, processes)
-    sizes: dict[str, Any] = dict(zip(BATCH, (per_device, accumulation)))
-    if cycles:
-        sizes["steps_per_generation"] = accumulation * cycles
-    # What is generated at once is learnt from in so many steps, and nothing may end between them.
-    sizes["save_steps"] = max(1, cycles) * values.get("num_iterations", 1)
-    steps = STEPS * sizes["save_steps"]
+    updates = _updates_of_a_generation(values, processes)
+    cycle = max(1, updates) * values.get("num_iterations", 1)
+    sizes: dict[str, Any] = {**dict(zip(BATCH, (per_device, accumulation))), "save_steps": cycle}
+    if updates:
+        sizes["steps_per_generation"] = accumulation * updates
     if values.get("guardrails") == "stop":
         sizes["guardrails"] = "warn"  # What random weights do in two steps is no sign of anything.
     if not stages:
-        return {**sizes, "max_completion_length": LENGTH, "max_steps": steps}
+        return {**sizes, "max_completion_length": LENGTH, "max_steps": STEPS * cycle}
     lengths = sorted({stage["max_completion_length"] for stage in stages})
     cut = {length: LENGTH + LONGER_BY * i for i, length in enumerate(lengths)}
     sizes["ptst_stages"] = [
-        {**stage, "max_completion_length": cut[stage["max_completion_length"]], "steps": steps} for stage in stages
+        {**stage, "max_completion_length": cut[stage["max_completion_length"]], "steps": STEPS * cycle}
+        for stage in stages
     ]
     return sizes
 
 
-def _steps_of_a_generation(values: Mapping[str, Any], processes: int) -> int:
-    """How many updates the recipe makes of what it generates at once; 0 where it does not say so."""
+def _updates_of_a_generation(values: Mapping[str, Any], processes: int) -> int:
+    """How many steps the recipe makes of what it generates at once; 0 where it does not say so."""
     accumulation = values.get("gradient_accumulation_steps", 1)
     if values.get("generation_batch_size"):
         return values["generation_batch_size"] // (values.get(BATCH[0], 8) * accumulation * processes)
     return values.get("steps_per_generation", 0) // accumulation
+
+
+def _eval_group(values: Mapping[str, Any]) -> int:
+    stages = values.get("ptst_stages") or [values]
+    return values.get("num_generations_eval") or stages[-1].get("num_generations", 8)
 
 
 def _toy_entry(file: Path, path: Path, entry: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,12 +15,15 @@ The facts that the README.md of a recipe folder begins with, between `---` lines
 """
 
 import re
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from open_vr1.recipe_folder import recipe_files
+from open_vr1.errors import UserError
+from open_vr1.recipe_file import read_file
+from open_vr1.recipe_folder import read_text, recipe_files
 from open_vr1.recipe_types import nearest
 
 FACTS = {
@@ -46,6 +49,7 @@ OF_OTHERS = ("license_name", "license_link")
 PAPER = "paper"
 TYPES = {
     "summary": (str, "text"),
+    "base_model": (str, "text"),
     "datasets": (list, "a list"),
     "processes": (dict, "a mapping"),
     "hardware": (str, "text"),
@@ -57,7 +61,11 @@ ARXIV = re.compile(r"\d{4}\.\d{4,5}")
 
 def read_facts(readme: Path) -> tuple[dict[str, Any], list[str]]:
     """The facts as far as they can be used, and what is wrong with them."""
-    found = re.match(r"---\n(.*?)\n---\n", readme.read_text(), re.DOTALL)
+    try:
+        text = read_text(readme)
+    except UserError as error:
+        return {}, [str(error)]
+    found = re.match(r"---\n(.*?)\n---\n", text, re.DOTALL)
     example = ", ".join(f"{key}: ..." for key in FACTS)
     if not found:
         return {}, [f"{readme}:1: no front matter; begin with --- lines around {example}"]
@@ -85,10 +93,10 @@ def read_facts(readme: Path) -> tuple[dict[str, Any], list[str]]:
             f"{readme}:1: {key}: missing, and license is other; write it" for key in OF_OTHERS if not facts.get(key)
         ]
     for key, (kind, words) in TYPES.items():
-        if key in facts and not isinstance(facts[key], kind):
+        if key in facts and (not isinstance(facts[key], kind) or facts[key] is True):
             wrong.append(f"{readme}:1: {key}: {facts[key]!r} is not {words}; write {FACTS[key]}")
             del facts[key]
-    return facts, wrong + _unwritten(readme)
+    return facts, wrong + _unwritten(readme, text)
 
 
 def _is_paper(paper: Any) -> bool:
@@ -97,10 +105,10 @@ def _is_paper(paper: Any) -> bool:
     return all(isinstance(part, str) for part in paper.values()) and bool(ARXIV.fullmatch(paper["arxiv"]))
 
 
-def _unwritten(readme: Path) -> list[str]:
+def _unwritten(readme: Path, text: str) -> list[str]:
     return [
         f"{readme}:{number}: {line.strip()!r}: this is what make new-recipe left to write; write it or delete the line"
-        for number, line in enumerate(readme.read_text().splitlines(), 1)
+        for number, line in enumerate(text.splitlines(), 1)
         if TO_WRITE in line
     ]
 
@@ -117,20 +125,24 @@ def disagreements(folder: Path, facts: dict[str, Any]) -> list[str]:
     readme, wrong, bases = folder / "README.md", [], set()
     for file in recipe_files(folder):
         try:
-            values = yaml.safe_load(file.read_text())
-        except yaml.YAMLError:
-            continue
-        if not isinstance(values, dict):
-            continue
-        bases.add(values.get("model_name_or_path", "none"))
-        for entry in [*(values.get("datasets") or []), *(values.get("sources") or [])]:
+            values = read_file(file).values
+        except UserError:
+            return []  # Its reader says so.
+        bases.add(str(values.get("model_name_or_path", "none")))
+        entries = [values[key] for key in ("datasets", "sources") if isinstance(values.get(key), list)]
+        for entry in chain(*entries):
             path = entry.get("path") if isinstance(entry, dict) else None
-            if path and "datasets" in facts and path.count("/") == 1 and path not in facts["datasets"]:
+            if (
+                isinstance(path, str)
+                and "datasets" in facts
+                and path.count("/") == 1
+                and path not in facts["datasets"]
+            ):
                 wrong.append(f"{readme}:1: datasets: {path} of {file.name} is not among them; add it")
     base = facts.get("base_model")
     if base is not None and base not in {*bases, "built from scratch"}:
         wrong.append(
-            f"{readme}:1: base_model: no recipe here begins with {base}; write one of {', '.join(map(str, bases))}"
+            f"{readme}:1: base_model: no recipe here begins with {base}; write one of {', '.join(sorted(bases))}"
         )
     names = [file.stem for file in recipe_files(folder)]
     wrong += [

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
-from open_vr1.recipe_folder import RECIPES, recipe_files, recipe_folders
+from open_vr1.recipe_folder import RECIPES, read_text, recipe_files, recipe_folders
 from open_vr1.recipe_folder.facts import read_facts
 
 INDEX = RECIPES / "README.md"
@@ -21,7 +21,7 @@ HEAD = ["| folder | what it trains | recipes | hardware | run so far |", "| --- 
 
 @entry_point
 def main(argv: Sequence[str] | None = None) -> None:
-    text = INDEX.read_text()
+    text = read_text(INDEX)
     _check_marks(text)
     INDEX.write_text(re.sub(f"{BEGIN}.*?{END}", lambda _: table(), text, count=1, flags=re.DOTALL))
     print(f"{INDEX}: {len(recipe_folders())} folders")
@@ -35,8 +35,8 @@ def table() -> str:
 
 def index_problems(folders: Sequence[Path]) -> list[str]:
     """Whether the table has these folders' rows as they should be, and no others than those of all folders."""
-    text = INDEX.read_text()
     try:
+        text = read_text(INDEX)
         _check_marks(text)
     except UserError as error:
         return [str(error)]
@@ -65,7 +65,7 @@ def _row(folder: Path) -> str:
         facts.get("hardware", ""),
         run if isinstance(run, str) else "no",
     ]
-    return f"| {' | '.join(str(cell).replace('|', '/') for cell in cells)} |"
+    return f"| {' | '.join(' '.join(str(cell).replace('|', '/').split()) for cell in cells)} |"
 
 
 def _by_name(folder: Path) -> list[tuple[int, str]]:

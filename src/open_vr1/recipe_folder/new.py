@@ -23,7 +23,7 @@ from open_vr1.entry import entry_point
 from open_vr1.errors import UserError
 from open_vr1.recipe import TASKS
 from open_vr1.recipe_file import read_file
-from open_vr1.recipe_folder import RECIPES, code_files, grid_files, recipe_files, recipe_folders
+from open_vr1.recipe_folder import RECIPES, code_files, grid_files, read_text, recipe_files, recipe_folders
 from open_vr1.recipe_folder.commands import Command, commands_in
 from open_vr1.recipe_folder.facts import FACTS, OF_OTHERS, PAPER, TO_WRITE, read_facts
 from open_vr1.recipe_folder.index import main as write_index
@@ -92,7 +92,7 @@ def _copy(source: Path, files: Sequence[Path], folder: Path) -> None:
     kept = [*files, *(grid_files(source) if len(files) == len(recipe_files(source)) else [])]
     renamed = _renamed(source, files, folder.name)
     for file in [*kept, *code_files(source), *source.glob("test_*.py")]:
-        (folder / file.name).write_text(_rewritten(file.read_text(), renamed))
+        (folder / file.name).write_text(_rewritten(read_text(file), renamed))
     for beside in ("examples", "configs"):
         if (source / beside).is_dir():
             shutil.copytree(source / beside, folder / beside)
@@ -168,7 +168,9 @@ def _row(file: Path, renamed: Mapping[str, str]) -> str:
 
 def _facts(source: Path, files: Sequence[Path]) -> dict[str, Any]:
     """The old folder's, as far as they are the new one's too."""
-    facts, _ = read_facts(source / "README.md")
+    facts, wrong = read_facts(source / "README.md")
+    if not FACTS.keys() <= facts.keys():
+        raise UserError("\n".join(wrong))
     values = [read_file(file).values for file in files]
     bases = [entry["model_name_or_path"] for entry in values if "model_name_or_path" in entry]
     entries = [entry for recipe in values for key in ("datasets", "sources") for entry in recipe.get(key) or []]
@@ -182,7 +184,7 @@ def _facts(source: Path, files: Sequence[Path]) -> dict[str, Any]:
         if facts["base_model"] in (*bases, "built from scratch")
         else (trained or bases or ["none"])[0],
         "datasets": used or facts["datasets"],
-        "processes": {file.stem: facts["processes"][file.stem] for file in files},
+        "processes": {file.stem: facts["processes"][file.stem] for file in files if file.stem in facts["processes"]},
         "run": False,
     }
     return {key: own.get(key, facts.get(key)) for key in (*FACTS, *OF_OTHERS, PAPER) if key in own or key in facts}

@@ -85,7 +85,7 @@ def problems(reward: Callable[..., Any], columns: Sequence[str] = ()) -> list[st
         began = time.monotonic()
         try:
             alone[row] = _checked(_call(reward, [row], columns), 1)[0]
-        except Exception as error:  # noqa: BLE001  # Whatever it raises would end the run.
+        except (Exception, SystemExit) as error:  # noqa: BLE001  # Whatever it raises would end the run.
             wrong.append(f"{_shown(row)}: {_reason(error)}; give a number or None")
             continue
         if (took := time.monotonic() - began) > SECONDS:
@@ -95,7 +95,10 @@ def problems(reward: Callable[..., Any], columns: Sequence[str] = ()) -> list[st
     if wrong:
         return wrong
     random.Random(0).shuffle(rows)
-    together = _checked(_call(reward, rows, columns), len(rows))
+    try:
+        together = _checked(_call(reward, rows, columns), len(rows))
+    except (Exception, SystemExit) as error:  # noqa: BLE001
+        return [f"for {len(rows)} completions at once: {_reason(error)}; give a number or None for each"]
     return [
         f"{_shown(row)}: gave {alone[row]} alone and {value} among others; judge each by its own words"
         for row, value in zip(rows, together)
