@@ -35,6 +35,7 @@ STAGES = [{"max_completion_length": 64, "num_generations": 16, "steps": 40, "lea
 KINDS = {
     "learnt from twice": {**GRPO, "num_iterations": 2},
     "several updates of each generation, twice": {**GRPO, "num_iterations": 2, "steps_per_generation": 8},
+    "a generation of four updates": {**GRPO, "generation_batch_size": 512},
     "stages learnt from twice": {**GRPO, "num_iterations": 2, "max_steps": None, "ptst_stages": STAGES},
     "evaluated": {**GRPO, **EVALUATED, "per_device_eval_batch_size": 8},
     "evaluated in smaller groups": {**GRPO, **EVALUATED, "num_generations_eval": 4, "per_device_eval_batch_size": 8},
@@ -43,11 +44,18 @@ KINDS = {
 }
 
 
+def folder_of_eight() -> Path:
+    """Where the recipe of a folder goes that trains with eight processes."""
+    file = Path("recipes/mine/mine.yaml")
+    file.parent.mkdir(parents=True)
+    file.with_name("README.md").write_text("---\nprocesses: {mine: 8}\n---\n")
+    return file
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_recipe_that_is_right_is_right_at_toy_size(kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = Path("recipes/mine/mine.yaml")
-    file.parent.mkdir(parents=True)
+    file = folder_of_eight()
     given = {key: value for key, value in KINDS[kind].items() if value is not None}
     file.write_text(yaml.safe_dump(given))
     task = given["task"]
@@ -58,12 +66,13 @@ def test_a_recipe_that_is_right_is_right_at_toy_size(kind, tmp_path, monkeypatch
     made = read_recipe(toy, task).training
     assert made.max_steps % made.save_steps == 0 and made.max_steps <= 8
     assert "paged" not in made.optim
+    if "generation_batch_size" in given:
+        assert made.steps_per_generation == 4 * made.gradient_accumulation_steps and made.max_steps == 8
 
 
 def test_a_run_that_ends_before_its_last_step_without_a_word_has_not_trained(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    file = Path("recipes/mine/mine.yaml")
-    file.parent.mkdir(parents=True)
+    file = folder_of_eight()
     file.write_text(yaml.safe_dump(GRPO))
     monkeypatch.setattr(dry_run, "_run", lambda command, log: None)
     assert "ended before its last step" in dry_run._try(file)[0]
