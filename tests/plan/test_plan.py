@@ -8,7 +8,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import httpx
 
 from open_vr1.plan.__main__ import main, plan_file
-from open_vr1.plan.models import build_on_meta, find_config
+from open_vr1.plan.models import CONFIGS, build_on_meta, find_config
 
 PARAMETERS = {
     "Qwen/Qwen2.5-VL-3B-Instruct": 3.755,
@@ -207,3 +207,22 @@ def test_every_model_of_a_recipe_has_its_shape_here():
         line = next((line for line in file.read_text().splitlines() if line.startswith("model_name_or_path")), None)
         if line:
             assert find_config(line.partition(": ")[2].partition(" #")[0], offline=True), file
+
+
+def test_recipes_that_begin_with_each_others_outputs_have_no_shape_and_no_end_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("recipes/round")
+    folder.mkdir(parents=True)
+    for name, other in (("sft", "ptst"), ("ptst", "sft")):
+        recipe = {"task": "sft", "model_name_or_path": f"outputs/round/{other}", "output_dir": f"outputs/round/{name}"}
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(recipe))
+    assert find_config("outputs/round/sft", offline=True) is None
+
+
+def test_a_folder_brings_the_shape_of_a_model_that_is_not_known_here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config("somebody/new-vl", offline=True) is None
+    brought = Path("recipes/mine/configs/somebody--new-vl.json")
+    brought.parent.mkdir(parents=True)
+    brought.write_text((CONFIGS / "qwen2_5_vl_3b.json").read_text())
+    assert find_config("somebody/new-vl", offline=True).model_type == "qwen2_5_vl"

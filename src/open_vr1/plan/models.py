@@ -28,7 +28,7 @@ def config_names() -> dict[str, str]:
     return {model: file for file, models in table.items() for model in models}
 
 
-def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
+def find_config(model: str, offline: bool, came_from: tuple[str, ...] = ()) -> PreTrainedConfig | None:
     """The config of a folder, of a model we know, or of a repository; `None` where it cannot be had."""
     if (Path(model) / "config.json").is_file():
         return AutoConfig.from_pretrained(model)
@@ -36,7 +36,8 @@ def find_config(model: str, offline: bool) -> PreTrainedConfig | None:
         return _read_config(file)
     if looks_local(model):
         base = _begun_with(Path(model))
-        return find_config(base, offline) if base and base != model else None
+        # Two recipes may begin with each other's outputs.
+        return find_config(base, offline, (*came_from, model)) if base and base not in (*came_from, model) else None
     try:
         return AutoConfig.from_pretrained(model, local_files_only=offline)
     except (OSError, ValueError):
