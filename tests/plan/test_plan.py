@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from huggingface_hub.errors import RepositoryNotFoundError
 from huggingface_hub.utils import httpx
 
