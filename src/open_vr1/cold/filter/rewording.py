@@ -44,15 +44,24 @@ _OTHER_TEXT = (
     r"(?!\s+(?:in|on|of|at|inside|within|below|above|under|underneath|next|beside|around|near|along|box|boxes|label"
     r"|labels|reads?|written|colou?r|size|font|messages?)\b)"
 )
+
+
+def _all(pattern: str, least: int = 0) -> str:
+    """As many as there are, and none given back: what `*+` says, which Python 3.11.2 gets wrong (Debian 12 has it)."""
+    return rf"(?:{pattern}){{{least},8}}(?!{pattern})"
+
+
+_HOWS, _OF_PICTURES, _DESCRIPTIONS = _all(_KIND), _all(_OF_PICTURE), _all(rf"{_S}description\b")
+_GIVEN = _all(rf"(?:provided|given|supplied|above|accompanying|user's){_S}", least=1)
 # Every phrase that names the text. Also what the rule `leakage` looks for.
 TEXT_PHRASES = (
     (
-        rf"\b(?P<det>the|this|that|these|those|your){_S}(?P<how>{_KIND}*+)"
-        rf"(?:description(?P<many>s?)\b(?:{_S}description\b)*+(?P<of>{_OF_PICTURE}*+){_OTHER_DESCRIPTION}"
-        rf"|caption(?P<many2>s?)\b(?P<of2>{_OF_PICTURE}*+){_OTHER_CAPTION})"
+        rf"\b(?P<det>the|this|that|these|those|your){_S}(?P<how>{_HOWS})"
+        rf"(?:description(?P<many>s?)\b{_DESCRIPTIONS}(?P<of>{_OF_PICTURES}){_OTHER_DESCRIPTION}"
+        rf"|caption(?P<many2>s?)\b(?P<of2>{_OF_PICTURES}){_OTHER_CAPTION})"
     ),
     (
-        rf"\b(?P<det>the|this|that|your){_S}(?P<how>(?:(?:provided|given|supplied|above|accompanying|user's){_S})++)"
+        rf"\b(?P<det>the|this|that|your){_S}(?P<how>{_GIVEN})"
         rf"text\b(?:{_S}provided)?{_OTHER_TEXT}"
     ),
     rf"\b(?P<det>the|this|that|your){_S}text{_S}(?:provided|supplied|given(?!{_S}(?:that|the|by|an?)\b))",
