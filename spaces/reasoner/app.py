@@ -82,9 +82,9 @@ def answer_in_turn(
 def load_first() -> None:
     """The default checkpoint, before anybody asks."""
     try:
-        shelf.take(settings.checkpoints[0])
+        shelf.take(settings.checkpoints[-1])
     except Exception:
-        logger.exception("%s could not be loaded", settings.checkpoints[0].label)
+        logger.exception("%s could not be loaded", settings.checkpoints[-1].label)
 
 
 # ----- What the visitor does
@@ -189,6 +189,7 @@ def main() -> None:
         ssr_mode=False,
         max_file_size=f"{3 * MAX_MEGABYTES}mb",  # Above it gradio refuses, below it we say why.
         show_error=False,
+        quiet=True,
     )
 
 

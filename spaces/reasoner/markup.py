@@ -19,6 +19,7 @@ _MATHS = re.compile(
 # Brackets and exclamation marks make links and pictures, backticks and indents code; a star alone is a sign of arithmetic.
 _ACTIVE = re.compile(r"[&<>\[\]!`$\\|~%_@]|(?<!\*)\*(?![\s*])|(?<=:)//|(?<=www)\.")
 _INDENT = re.compile(r"^[ \t]{4,}", re.MULTILINE)
+NO_BREAK = "\u00a0"
 LATEX_DELIMITERS = [
     {"left": "$$", "right": "$$", "display": True},
     {"left": r"\(", "right": r"\)", "display": False},
@@ -61,8 +62,14 @@ def problem(text: str) -> str:
 
 def figures(progress: Progress) -> str:
     """Tokens and time in one line."""
-    rate = f", {progress.tokens / progress.seconds:.0f} tokens/s" if progress.seconds else ""
-    return f"{count(progress.thinking_tokens)} of thinking, {progress.tokens:,} in all, {progress.seconds:.1f} s{rate}"
+    parts = [
+        f"{count(progress.thinking_tokens)} of thinking",
+        f"{progress.tokens:,} in all",
+        f"{progress.seconds:.1f} s",
+    ]
+    if progress.seconds:
+        parts.append(f"{progress.tokens / progress.seconds:.0f} tokens/s")
+    return ", ".join(part.replace(" ", NO_BREAK) for part in parts)
 
 
 def count(tokens: int) -> str:

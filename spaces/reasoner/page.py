@@ -172,7 +172,7 @@ def build_page(settings: Settings) -> Page:
             question_problem = gr.HTML(padding=False)
             checkpoints = gr.CheckboxGroup(
                 labels,
-                value=labels[:1],
+                value=labels[-1:],
                 label="Checkpoints",
                 visible=len(labels) > 1,
                 elem_id="checkpoints",

@@ -60,7 +60,7 @@ class Settings:
 
     Args:
         checkpoints (`tuple[Checkpoint, ...]`):
-            The first is asked unless the visitor ticks others.
+            In the order in which they are shown; the last is asked unless the visitor ticks others.
         title (`str`):
             The page's title.
         max_new_tokens (`int`):

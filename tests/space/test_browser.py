@@ -80,7 +80,7 @@ def space(checkpoints, tmp_path_factory):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    entries = [{"label": name, "model": str(checkpoints / name)} for name in ("long", "short", "base")]
+    entries = [{"label": name, "model": str(checkpoints / name)} for name in ("base", "short", "long")]
     env = os.environ | {
         "CHECKPOINTS": json.dumps(entries),
         "MAX_NEW_TOKENS": "3000",
@@ -186,13 +186,15 @@ def test_the_thinking_streams_before_the_answer_and_tokens_and_time_are_told(vis
     page.evaluate(WATCH, ".block.thinking .md, .block.answer .md")
     ask(page)
     seen = [text.split("|") for text in page.evaluate("window.seen")]
-    thoughts = [parts[0].strip() for parts in seen if parts[0].strip() and not parts[1].strip()]
+    thoughts = [thinking.strip() for *_, thinking, answer in seen if thinking.strip() and not answer.strip()]
     assert len(set(thoughts)) > 1 and all(later.startswith(earlier[:-1]) for earlier, later in pairwise(thoughts))
     assert shown(page, ".block.answer .md") == [answers[0]]
     page.wait_for_selector(".block.thinking .katex")  # Its code is fetched when the first formula is there.
     assert page.locator(".block.thinking .katex").count() == 1 and not page.locator(".block.thinking img").count()
     assert HOSTILE in shown(page, ".block.thinking .md")[0]
-    assert re.fullmatch(r"\d+ tokens of thinking, \d+ in all, [\d.]+ s, \d+ tokens/s", shown(page, ".status")[0])
+    assert re.fullmatch(
+        r"\d+\stokens\sof\sthinking, \d+\sin\sall, [\d.]+\ss, \d+\stokens/s", shown(page, ".status")[0]
+    )
     assert shown(page, ".reply h3") == ["long"]
     fold = page.get_by_role("button", name="Thinking")
     fold.click()
@@ -206,11 +208,11 @@ def test_checkpoints_answer_side_by_side_and_their_thinking_is_compared(visit, a
     page.get_by_role("checkbox", name="short").check()
     ask(page)
     assert page.locator("#question").bounding_box() == before
-    assert shown(page, ".reply h3") == ["long", "short"] and shown(page, ".block.answer .md") == [answers[1]] * 2
+    assert shown(page, ".reply h3") == ["short", "long"] and shown(page, ".block.answer .md") == [answers[1]] * 2
     first, second = (page.locator(".column.reply:visible").nth(i).bounding_box() for i in (0, 1))
     assert first["y"] == second["y"] and first["x"] + first["width"] <= second["x"]
     lengths = [int(text.split()[0]) for text in shown(page, ".bars b")]
-    assert lengths == [int(text.split()[0]) for text in shown(page, ".status")] and lengths[0] > lengths[1]
+    assert lengths == [int(text.split()[0]) for text in shown(page, ".status")] and lengths[0] < lengths[1]
     page.get_by_role("checkbox", name="long").uncheck()
     ask(page)
     assert shown(page, ".reply h3") == ["short"] and not shown(page, ".bars")

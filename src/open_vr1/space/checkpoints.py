@@ -1,6 +1,6 @@
 """
-The checkpoints that a Space lets its visitors compare, as the variable `CHECKPOINTS` names them: the finished model first, then
-the cold start that it came of, then the ends of its stages.
+The checkpoints that a Space lets its visitors compare: the finished model first, then the cold start that it came of, then the ends
+of its stages. The variable `CHECKPOINTS` has them as they are shown: in the order of the training, the one asked at the start last.
 
     find_here(Path("outputs/demo/final"))     # a run's folder; open_vr1.space.published finds those of a Hub repository
 
@@ -80,9 +80,9 @@ class Found:
 
 
 def as_variable(checkpoints: Collection[Checkpoint]) -> str:
-    """The value of `CHECKPOINTS`."""
-    entries = [{key: value for key, value in asdict(entry).items() if value} for entry in checkpoints]
-    return json.dumps(entries, ensure_ascii=False)
+    """The value of `CHECKPOINTS`, whose last entry is the default."""
+    default, *others = [{key: value for key, value in asdict(entry).items() if value} for entry in checkpoints]
+    return json.dumps([*others, default], ensure_ascii=False)
 
 
 def why_not(files: Collection[str]) -> str | None:

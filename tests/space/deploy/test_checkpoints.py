@@ -139,8 +139,8 @@ def test_a_system_prompt_is_resolved_to_its_words(hub, find):
 
 def test_the_variable_has_no_more_than_what_is_known():
     assert json.loads(as_variable([Checkpoint("stage 1", "o/m", "stage-1"), Checkpoint("step 3", "/x")])) == [
-        {"label": "stage 1", "model": "o/m", "revision": "stage-1"},
         {"label": "step 3", "model": "/x"},
+        {"label": "stage 1", "model": "o/m", "revision": "stage-1"},
     ]
 
 

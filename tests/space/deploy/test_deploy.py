@@ -69,9 +69,9 @@ def test_a_space_is_private_on_zerogpu_and_knows_its_checkpoints(api, deploy):
     variables = api.get_space_variables(SPACE)
     assert set(variables) == {"CHECKPOINTS"}
     assert json.loads(variables["CHECKPOINTS"].value) == [
-        {"label": "stage 2", "model": MODEL, "revision": "main"},
         {"label": "cold start", "model": COLD, "revision": "main"},
         {"label": "stage 1", "model": MODEL, "revision": "stage-1"},
+        {"label": "stage 2", "model": MODEL, "revision": "main"},
     ]
 
 
@@ -102,7 +102,7 @@ def test_another_name_another_machine_and_other_revisions_are_taken(api, deploy)
     info, runtime = api.space_info("writer/mine"), api.get_space_runtime("writer/mine")
     assert not info.private and (runtime.requested_hardware, runtime.sleep_time) == ("l4x1", 3600)
     shown = json.loads(api.get_space_variables("writer/mine")["CHECKPOINTS"].value)
-    assert [entry["revision"] for entry in shown] == ["stage-1", "main"]
+    assert [entry["revision"] for entry in shown] == ["main", "stage-1"]
 
 
 # ----- Again

@@ -95,8 +95,8 @@ def test_the_page_is_served_from_the_files_that_would_be_pushed(start, run, fold
     assert said[-1] == f"ready: http://127.0.0.1:{port}"
     page = app.page()
     assert page["files"] == PUSHED
-    assert [entry["label"] for entry in json.loads(page["CHECKPOINTS"])] == ["stage 2", "cold start", "stage 1"]
-    assert json.loads(page["CHECKPOINTS"])[0]["model"] == str(run)
+    assert [entry["label"] for entry in json.loads(page["CHECKPOINTS"])] == ["cold start", "stage 1", "stage 2"]
+    assert json.loads(page["CHECKPOINTS"])[-1]["model"] == str(run)
     assert page["GRADIO_ANALYTICS_ENABLED"] == "False"
     assert page["HF_HUB_OFFLINE"] == page["TRANSFORMERS_OFFLINE"] == "1"
     assert app.end(signal.SIGINT)[0] == 0
@@ -163,6 +163,6 @@ def test_a_published_model_is_shown_here_too(hub, api, start, tmp_path, monkeypa
     app = start(MODEL)
     app.ready()
     page = app.page()
-    assert [entry["revision"] for entry in json.loads(page["CHECKPOINTS"])] == ["main", "main", "stage-1"]
+    assert [entry["revision"] for entry in json.loads(page["CHECKPOINTS"])] == ["main", "stage-1", "main"]
     assert page["HF_HUB_OFFLINE"] != "1"
     assert app.end(signal.SIGINT)[0] == 0
