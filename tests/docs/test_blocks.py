@@ -11,7 +11,7 @@ import yaml
 from open_vr1.elsewhere import Elsewhere
 from open_vr1.errors import UserError
 from open_vr1.recipe import read_recipe
-from open_vr1.recipe_folder.facts import FACTS
+from open_vr1.recipe_folder.facts import FACTS, OF_OTHERS, PAPER
 from tests.docs.pages import PAGES, ROOT, blocks
 
 # Blocks without a task are a part of a recipe of one of these.
@@ -48,7 +48,7 @@ def yaml_problem(text: str, folder: Path) -> str | None:
     if isinstance(given, list):
         stages = [{"max_completion_length": 4096, "num_generations": 16, "steps": 100}, *given]
         given = {"ptst_stages": stages}
-    if given.keys() <= FACTS.keys() | {"license_name", "license_link"}:
+    if given.keys() <= {*FACTS, *OF_OTHERS, PAPER}:
         return None
     wholes = [{}] if "task" in given else [yaml.safe_load(file.read_text()) for file in WHOLE]
     said = [problem(folder, {**whole, **given}) for whole in wholes]

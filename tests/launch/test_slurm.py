@@ -2,6 +2,7 @@
 
 import shlex
 import signal
+from pathlib import Path
 
 import pytest
 import yaml
@@ -365,6 +366,7 @@ def test_a_run_goes_on_with_the_server_on_another_node(cluster):
     for node in ("node-1", "node-6"):
         overrides = ["--vllm_server_base_url", f"http://{node}:8000"]
         claim_output_dir(read_recipe(RECIPE, "grpo", overrides, elsewhere=Elsewhere(8)))
+    Path(read_recipe(RECIPE, "grpo", elsewhere=Elsewhere(8)).training.output_dir, "checkpoint-1").mkdir()
     with pytest.raises(UserError, match="learning_rate"):
         claim_output_dir(read_recipe(RECIPE, "grpo", [*overrides, "--learning_rate", "1"], elsewhere=Elsewhere(8)))
 
