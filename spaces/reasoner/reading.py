@@ -9,7 +9,7 @@ copies of the training code's own files.
 import re
 from dataclasses import dataclass
 
-from answers import answer_blocks, outside_thinking, read_answer
+from answers import outside_thinking, read_answer
 from prompts import ANSWER_CLOSE, ANSWER_OPEN, FINAL_ANSWER, THINK_CLOSE, THINK_OPEN
 
 TAGS = (THINK_OPEN, THINK_CLOSE, ANSWER_OPEN, ANSWER_CLOSE)
@@ -70,11 +70,6 @@ def read_reply(text: str, done: bool) -> Reply:
 def has_open_thinking(text: str) -> bool:
     """Whether the text ends inside its thinking."""
     return outside_thinking(text)[1]
-
-
-def has_open_answer(text: str) -> bool:
-    """Whether the text ends inside its answer."""
-    return answer_blocks(outside_thinking(text)[0])[1]
 
 
 def _said(part: str) -> bool:
