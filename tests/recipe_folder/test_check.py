@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from open_vr1.recipe_folder.check import main, problems
+from open_vr1.recipe_folder.commands import commands_in
 from open_vr1.recipe_folder.index import index_problems
 from open_vr1.recipe_folder.index import main as write_index
 
@@ -99,6 +100,15 @@ def test_one_thing_wrong_is_named_with_its_place(stranger, kind):
     found = problems(stranger)
     (named,) = [problem for problem in found if words in problem]
     assert named.startswith(("recipes/vr1_new/ptst.yaml", "recipes/vr1_new/README.md"))
+
+
+def test_lines_go_on_behind_a_backslash_and_no_further_than_their_block(tmp_path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "```bash\nmake sft \\\n  RECIPE=a\nmake grpo \\\n```\n\n```bash\nX=1 make demo && make test\n```\n"
+    )
+    found = [(command.place.rpartition(":")[2], command.target, command.variables) for command in commands_in(page)]
+    assert found == [("2", "sft", {"RECIPE": "a"}), ("4", "grpo", {}), ("8", "demo", {"X": "1"}), ("8", "test", {})]
 
 
 def test_every_wrong_key_is_named_at_once_with_its_line(stranger):

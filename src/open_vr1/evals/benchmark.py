@@ -17,11 +17,6 @@ from open_vr1.prompts import IMAGE_PLACEHOLDER, build_prompt, question_text
 from open_vr1.rewards.verify import Verdict, verify
 
 BOXED = "Reason step by step, and put the final answer within \\boxed{}."
-PROMPT_STYLES = {
-    "trained": "the question, with its choices lettered below it, as the training rows have it",
-    "official": "the words of the benchmark's own authors, hints and all",
-    "boxed": f"the question as in training, and: {BOXED}",
-}
 
 Row = Mapping[str, Any]
 

@@ -80,7 +80,9 @@ def _bash_lines(page: Path) -> Iterator[tuple[int, str]]:
     inside, begun, before = False, 0, ""
     for number, line in enumerate(read_text(page).splitlines(), 1):
         if line.lstrip().startswith("```"):
-            inside = line.strip() == "```bash"
+            if before:  # The block ends in a backslash.
+                yield begun, before
+            inside, begun, before = line.strip() == "```bash", 0, ""
         elif inside and line.strip():
             begun, before = begun or number, before + line
             if before.endswith("\\"):
@@ -135,9 +137,10 @@ def command_problems(command: Command) -> list[str]:
 
 def _can_be_split(words: str) -> bool:
     try:
-        return bool(shlex.split(words) or True)
+        shlex.split(words)
     except ValueError:
         return False
+    return True
 
 
 # ----- The Makefile

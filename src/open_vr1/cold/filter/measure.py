@@ -1,7 +1,7 @@
 """How well the rules do where the truth is known: precision and recall of each, and what it missed."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,10 +60,3 @@ def _verdicts(filtered: Path) -> Iterator[tuple[str, str | None, str]]:
             for batch in file.iter_batches(1000, columns=columns):
                 for row in batch.to_pylist():
                     yield row["id"], row.get("rule"), row["thinking"]
-
-
-def precision_and_recall(counts: Mapping[str, int]) -> tuple[float | None, float | None]:
-    """Of what a rule has rejected, the share that deserved it; of what it should reject, the share that any rule has."""
-    rejected = counts["caught_by_it"] + counts["false"]
-    precision = counts["caught_by_it"] / rejected if rejected else None
-    return precision, counts["caught"] / counts["planted"] if counts["planted"] else None
